@@ -1,0 +1,495 @@
+/*
+ * The layout of a httpleak trace file: the one contract between the recorder (preload/) and the analyzer (analyzer/).
+ *
+ * A trace is a sparse file of fixed size that the recorder maps shared and updates in place, so it is complete whenever the
+ * process dies. It consists of one header page and nine regions, whose place and geometry the header states:
+ *
+ *   slots      (connection, body, worker)  one per LIVE object, updated in place, freed when the object ends
+ *   tables     (site, host, module)        append-only records; record 0 of each is never used: id 0 means "none"
+ *   heaps      (string, stack)             append-only, interned; an id is offset / 8; id 0 means "none"
+ *   journal                                a ring of 64-byte transitions, the flight recorder
+ *
+ * Units: times are nanoseconds of CLOCK_MONOTONIC unless a name says `realtime`; sizes are bytes; byte order is the machine's.
+ * Writers: any thread of the traced process, at any moment, also from signal handlers. Readers must take a copy (pread), then
+ * validate the copy: nothing in a trace is to be trusted, and a live one changes while it is read.
+ * Torn data: each slot part starts with a sequence number that is odd while the part changes. Odd in a finished process means
+ * that the process was killed inside the update ("torn"): the other fields of that part are old or new, never wild.
+ * All fields are naturally aligned; counters are 8-byte and updated by relaxed atomic adds.
+ */
+#ifndef HTTPLEAK_TRACE_H
+#define HTTPLEAK_TRACE_H
+
+#include <stdint.h>
+
+#define TRACE_MAGIC "HTTPLEAK"      /* 8 bytes, no terminator */
+#define TRACE_VERSION 1u            /* a reader refuses any other version, and says which one it knows */
+#define TRACE_BYTE_ORDER 0x01020304u
+#define TRACE_HEADER_SIZE 4096u
+#define TRACE_UNKNOWN UINT64_MAX    /* a size that nobody stated (chunked, until close) */
+#define TRACE_STACK_DEPTH_MAX 128u
+#define TRACE_STRING_MAX 1024u      /* longest interned string, terminator not counted */
+#define TRACE_BUILD_ID_MAX 32u
+#define TRACE_HOST_PEERS 8u
+
+enum trace_region_kind {
+    TRACE_REGION_CONNECTION, /* struct trace_connection[], slots */
+    TRACE_REGION_BODY,       /* struct trace_body[], slots */
+    TRACE_REGION_WORKER,     /* struct trace_worker[], slots */
+    TRACE_REGION_SITE,       /* struct trace_site[], table */
+    TRACE_REGION_HOST,       /* struct trace_host[], table */
+    TRACE_REGION_MODULE,     /* struct trace_module[], table */
+    TRACE_REGION_STRING,     /* struct trace_string, heap */
+    TRACE_REGION_STACK,      /* struct trace_stack, heap */
+    TRACE_REGION_JOURNAL,    /* struct trace_event[], ring */
+    TRACE_REGION_COUNT
+};
+
+/*
+ * used: slots and tables: how many records from the start have ever been handed out (a record below may be free: state 0);
+ * heaps: bytes handed out; journal: the number of places ever handed out = the sequence number of the newest record.
+ * populated: bytes from the start of the region that have blocks behind them; what lies beyond reads as zeros.
+ */
+struct trace_region {
+    uint64_t offset;      /* from the start of the file, a multiple of 4096 */
+    uint64_t size;        /* bytes reserved */
+    uint64_t record_size; /* 8 for the heaps */
+    uint64_t used;
+    uint64_t populated;
+};
+
+enum trace_end { TRACE_END_RUNNING = 0, TRACE_END_EXIT = 1, TRACE_END_EXEC = 2, TRACE_END_SIGNAL = 3 };
+enum trace_unwinder { TRACE_UNWINDER_NONE = 0, TRACE_UNWINDER_LIBUNWIND = 1, TRACE_UNWINDER_LIBGCC = 2 };
+
+/* What could not be written, each a count of objects or events (header.lost[]). Never waited for. */
+enum trace_lost {
+    TRACE_LOST_CONNECTIONS, /* no slot, fd number too large */
+    TRACE_LOST_BODIES,
+    TRACE_LOST_WORKERS,
+    TRACE_LOST_EVENTS, /* journal records */
+    TRACE_LOST_SITES,
+    TRACE_LOST_STRINGS, /* strings, hosts */
+    TRACE_LOST_STACKS,
+    TRACE_LOST_MODULES,
+    TRACE_LOST_TLS, /* TLS objects that found no place in the association table */
+    TRACE_LOST_COUNT
+};
+
+struct trace_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t byte_order;
+    uint64_t file_size; /* apparent size at creation */
+    uint32_t header_size;
+    uint32_t region_count;
+    struct trace_region regions[TRACE_REGION_COUNT];
+
+    /* the process */
+    uint32_t pid;
+    uint32_t ppid;
+    uint64_t started_ns;          /* when the recorder was loaded */
+    uint64_t created_ns;          /* when this file was created */
+    uint64_t started_realtime_ns; /* CLOCK_REALTIME at started_ns */
+    uint64_t process_start_ticks; /* field 22 of /proc/PID/stat: tells a reused pid from the traced process; 0: unknown */
+    uint64_t forked_ns;           /* not 0: this process is a fork child of a traced one that did not exec */
+    uint32_t unwinder;            /* enum trace_unwinder */
+    uint32_t stack_depth;
+    uint32_t record_paths;
+    uint32_t record_argv;
+    uint64_t features; /* reserved, 0 */
+
+    /* its end; end stays RUNNING in a process that was killed */
+    uint32_t end; /* enum trace_end */
+    int32_t status;       /* exit status or signal number */
+    uint32_t status_known; /* 0: ended by return from main, status not seen */
+    uint32_t reserved0;
+    uint64_t ended_ns;
+    uint64_t last_moment_ns; /* last transition written: what a killed process is judged by */
+    uint64_t summary_done;
+
+    /* totals of what is gone; live objects are in the slots. opened = ended + live, for each of them */
+    uint64_t connections_foreign; /* spoke no HTTP, dropped: in no total */
+    uint64_t connections_failed;  /* connect failed, or closed before it was established: in no total */
+    uint64_t workers_exited;
+    uint64_t lost[TRACE_LOST_COUNT];
+
+    char recorder_version[32];
+    char exe[512];     /* /proc/self/exe, or argv[0] if unreadable; NUL terminated */
+    char argv[1024];   /* argv[0], or with record_argv the arguments, each NUL terminated; argv_size bytes */
+    uint32_t argv_size;
+    uint32_t argv_truncated;
+};
+
+/* ---- connection slot: 6 cache lines --------------------------------------------------------------------------------- */
+
+enum trace_connection_state {
+    TRACE_CONNECTION_FREE = 0,
+    TRACE_CONNECTION_CONNECTING = 1,  /* connect is in progress; not in totals unless it becomes a finding */
+    TRACE_CONNECTION_ESTABLISHED = 2,
+};
+enum trace_protocol {
+    TRACE_PROTOCOL_UNKNOWN = 0, /* nothing said yet: sent and received 0 bytes; or TLS whose inside is not seen (yet) */
+    TRACE_PROTOCOL_HTTP1 = 1,
+    TRACE_PROTOCOL_HTTP2 = 2,
+    TRACE_PROTOCOL_TUNNEL = 3, /* after 101 (websocket...): no exchange any more. A CONNECT tunnel goes back to UNKNOWN */
+};
+/* connection.flags */
+#define TRACE_CONNECTION_TLS (1u << 0)          /* a ClientHello went out */
+#define TRACE_CONNECTION_TLS_FOLLOWED (1u << 1) /* its TLS object is known: plaintext is seen */
+#define TRACE_CONNECTION_TLS_DATA (1u << 2)     /* TLS application data was seen on the wire */
+#define TRACE_CONNECTION_BLIND (1u << 3)        /* can't be followed any more: blind_reason */
+#define TRACE_CONNECTION_UNIX (1u << 4)         /* AF_UNIX; peer is the path */
+#define TRACE_CONNECTION_SHARED (1u << 5)       /* a forked child did I/O on it, or exec'ed with it open: not ours alone */
+#define TRACE_CONNECTION_PROXY (1u << 6)        /* went through CONNECT */
+#define TRACE_CONNECTION_NO_REUSE (1u << 7)     /* either side asked to close after this exchange */
+#define TRACE_CONNECTION_SHUT_WR (1u << 8)      /* shutdown(SHUT_WR or RDWR) was called */
+#define TRACE_CONNECTION_SHUT_RD (1u << 9)
+#define TRACE_CONNECTION_NONBLOCK (1u << 10)    /* connect answered EINPROGRESS */
+#define TRACE_CONNECTION_H2 (1u << 11)          /* ALPN or preface chose HTTP/2 */
+#define TRACE_CONNECTION_WAITED (1u << 12)      /* someone did poll/select/epoll for it at least once */
+#define TRACE_CONNECTION_COUNTED (1u << 13)     /* had at least one HTTP request */
+#define TRACE_CONNECTION_SERVER_FIRST (1u << 14) /* the peer spoke before we did */
+
+enum trace_blind {
+    TRACE_BLIND_NONE = 0,
+    TRACE_BLIND_FRAMING = 1,    /* bytes that HTTP/1 does not allow, or an exchange that can't be matched */
+    TRACE_BLIND_UNSEEN = 2,     /* bytes went by that no interposed call showed (splice into a chunked body...) */
+    TRACE_BLIND_CONCURRENT = 3, /* two threads used the same direction at once */
+    TRACE_BLIND_HTTP2 = 4,
+    TRACE_BLIND_TLS = 5,        /* TLS whose plaintext is not seen */
+    TRACE_BLIND_NO_SLOT = 6,    /* the trace is full */
+    TRACE_BLIND_PIPELINE = 7,   /* more outstanding requests than are followed */
+};
+
+/* What the last read attempt gave */
+enum trace_read_result { TRACE_READ_NONE = 0, TRACE_READ_DATA = 1, TRACE_READ_AGAIN = 2, TRACE_READ_EOF = 3, TRACE_READ_ERROR = 4 };
+
+struct trace_connection { /* 384 bytes */
+    /* line 0: identity; changes at transitions only */
+    uint32_t seq;
+    uint32_t state;    /* enum trace_connection_state */
+    uint64_t id;       /* 1, 2, ... in the order of connect; never used twice in a trace */
+    uint64_t opened_ns; /* connect was called */
+    uint32_t host;     /* id; by name the best that is known so far; final with the first exchange */
+    uint32_t site;     /* id of (host, connect stack) that its counters go to */
+    uint32_t connect_stack;
+    uint32_t peer;     /* string "ip:port", "[ip6]:port" or the Unix path */
+    uint32_t flags;    /* TRACE_CONNECTION_* */
+    uint16_t protocol; /* enum trace_protocol */
+    uint16_t blind_reason;
+    int32_t fd;        /* lowest-age fd number that still refers to it */
+    uint32_t fd_count; /* dup'ed copies included */
+    uint32_t opener_tid;
+    uint32_t reserved0;
+
+    /* line 1: the reading half, written by whoever reads */
+    uint32_t read_seq;
+    uint32_t reader_tid;      /* last thread that took (application) bytes */
+    uint64_t read_attempt_ns; /* last time a read was called or returned; coarse */
+    uint64_t read_progress_ns;
+    uint64_t read_bytes;      /* on the wire */
+    uint64_t read_app_bytes;  /* plaintext, = read_bytes without TLS */
+    uint64_t eof_ns;          /* read gave 0 or a reset; 0: not */
+    uint32_t read_result;     /* enum trace_read_result, of the last attempt */
+    uint32_t reading;         /* threads inside a read call on it right now */
+    uint64_t responses;       /* final response messages complete */
+
+    /* line 2: the writing half */
+    uint32_t write_seq;
+    uint32_t writer_tid;
+    uint64_t write_attempt_ns;
+    uint64_t write_bytes;
+    uint64_t write_app_bytes;
+    uint64_t requests;       /* requests whose head went out */
+    uint64_t request_ns;     /* when the newest request's head went out */
+    uint32_t request_stack;  /* of the newest request */
+    uint32_t request_tid;    /* who asked */
+    uint32_t request_method; /* string */
+    uint32_t request_path;   /* string */
+
+    /* line 3: the oldest request that has no complete answer (valid while requests > responses) */
+    uint32_t exchange_seq;
+    uint32_t pending_stack;
+    uint64_t pending_ns;
+    uint32_t pending_method; /* string */
+    uint32_t pending_path;   /* string */
+    uint32_t pending_tid;
+    uint32_t body_slot;      /* index + 1 of the open body's slot, 0: none */
+    uint64_t body_id;
+    uint64_t idle_since_ns;  /* last exchange complete; 0: never or busy */
+    uint32_t last_status;    /* of the newest response head */
+    uint32_t reserved1;
+    uint64_t reserved2;
+
+    /* line 4: evidence of interest: who waits for it to become readable */
+    uint32_t wait_seq;
+    uint32_t waiting;        /* threads inside poll/select with it in their read set right now */
+    uint64_t wait_ns;        /* last time such a call began or ended */
+    uint32_t epoll_interest; /* it is registered for reading in an epoll set that is still open */
+    uint32_t epoll_edge;     /* ... edge triggered */
+    uint64_t epoll_wait_ns;  /* last time somebody waited on that set */
+    uint64_t epoll_change_ns; /* last time the interest changed */
+    uint64_t reserved3[3];
+
+    /* line 5: samples of the socket's state, taken at transitions at most once a second and at an orderly end */
+    uint32_t sample_seq;
+    uint32_t tcp_state;   /* TCP_ESTABLISHED = 1 ... TCP_CLOSE_WAIT = 8 (linux/tcp.h), 0: not known or not TCP */
+    uint64_t sample_ns;   /* 0: never */
+    uint32_t rx_queued;   /* FIONREAD: bytes that wait to be read */
+    uint32_t rx_known;
+    uint64_t reserved4[5];
+};
+
+/* ---- body slot: 3 cache lines ---------------------------------------------------------------------------------------- */
+
+enum trace_body_state { TRACE_BODY_FREE = 0, TRACE_BODY_OPEN = 1 };
+enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, TRACE_FRAMING_UNTIL_CLOSE = 3 };
+/* body.flags */
+#define TRACE_BODY_EVENT_STREAM (1u << 0)
+#define TRACE_BODY_GRPC (1u << 1)
+#define TRACE_BODY_REDIRECT (1u << 2)        /* status 3xx */
+#define TRACE_BODY_ERROR_STATUS (1u << 3)    /* status 4xx, 5xx */
+#define TRACE_BODY_UPGRADE_REFUSED (1u << 4) /* Upgrade was asked, the answer is not 101 */
+#define TRACE_BODY_HANDLE_SEEN (1u << 5)     /* a client annotation (or hook) opened a handle for it */
+#define TRACE_BODY_HANDLE_EOF (1u << 6)
+#define TRACE_BODY_HANDLE_CLOSED (1u << 7)   /* given up by its handle; counts as discarded unless it is drained later */
+
+struct trace_body { /* 192 bytes */
+    /* line 0 */
+    uint32_t seq;
+    uint32_t state;
+    uint64_t id;
+    uint64_t connection_id;
+    uint32_t connection_slot; /* index */
+    uint32_t site;            /* id of (host, request stack) that its counters go to */
+    uint32_t request_stack;
+    uint32_t flags;
+    uint32_t method; /* string */
+    uint32_t path;   /* string; 0 with record_paths=0 */
+    uint16_t status;
+    uint16_t framing;
+    uint32_t asker_tid; /* thread that sent the request */
+    uint64_t requested_ns;
+    /* line 1 */
+    uint64_t opened_ns; /* response head complete */
+    uint64_t expected;  /* bytes, TRACE_UNKNOWN */
+    uint64_t handle;    /* the client's handle, for eyes only */
+    uint64_t reserved0[5];
+    /* line 2: progress, written by the reading thread */
+    uint32_t progress_seq;
+    uint32_t reader_tid;
+    uint64_t bytes_read;
+    uint64_t progress_ns;  /* last time payload bytes were taken */
+    uint64_t max_stall_ns; /* longest time in which nobody tried to read nor waited, between two reads */
+    uint32_t bursts;       /* 1 + pauses of 100 ms and more between two reads that brought payload */
+    uint32_t reads;        /* reads that brought payload */
+    uint64_t reserved1[3];
+};
+
+/* ---- worker slot: 4 cache lines --------------------------------------------------------------------------------------- */
+
+enum trace_worker_state { TRACE_WORKER_FREE = 0, TRACE_WORKER_LIVE = 1 };
+enum trace_worker_role { TRACE_ROLE_UNDECLARED = 0, TRACE_ROLE_READER = 1, TRACE_ROLE_WRITER = 2, TRACE_ROLE_BOTH = 3 };
+/* worker.flags */
+#define TRACE_WORKER_DETACHED (1u << 0)
+#define TRACE_WORKER_FOREIGN (1u << 1) /* its creation was not seen: no creation stack */
+/* Where a worker waits. READ..CONNECT: blocked on wait_connection; POLL, EPOLL: on a set; COND, SEM, JOIN: parked at wait_address */
+enum trace_wait {
+    TRACE_WAIT_NONE = 0,
+    TRACE_WAIT_READ = 1,
+    TRACE_WAIT_WRITE = 2,
+    TRACE_WAIT_CONNECT = 3,
+    TRACE_WAIT_POLL = 4,
+    TRACE_WAIT_EPOLL = 5,
+    TRACE_WAIT_COND = 6,
+    TRACE_WAIT_SEM = 7,
+    TRACE_WAIT_JOIN = 8,
+    TRACE_WAIT_OTHER_WRITE = 9, /* blocked writing a fd that is no client connection: back pressure */
+};
+
+struct trace_worker { /* 256 bytes */
+    /* line 0: identity */
+    uint32_t seq;
+    uint32_t state;
+    uint64_t id;
+    uint32_t tid;
+    uint32_t creator_tid;
+    uint64_t started_ns;
+    uint32_t created_stack;
+    uint32_t flags;
+    char name[16];        /* as the program named it, NUL padded */
+    uint32_t declared_role; /* enum trace_worker_role, by annotation */
+    uint32_t reserved0;
+    /* line 1: its I/O on client connections, written by itself only. Counts application I/O, never handshakes */
+    uint32_t io_seq;
+    uint32_t connections_used; /* number of times it went to another connection than the one before, first included */
+    uint64_t read_bytes;
+    uint64_t write_bytes;
+    uint64_t read_ops;  /* attempts, also those that block right now */
+    uint64_t write_ops;
+    uint64_t first_connection; /* id */
+    uint64_t last_connection;  /* id */
+    uint64_t last_io_ns;
+    /* line 2: where it waits now */
+    uint32_t wait_seq;
+    uint32_t wait; /* enum trace_wait */
+    uint64_t wait_since_ns;
+    uint64_t wait_connection; /* id, 0: none */
+    uint64_t wait_address;    /* of the condition variable or semaphore */
+    uint32_t last_host;       /* id, of last_connection */
+    uint32_t reserved1;
+    uint64_t reserved2[3];
+    /* line 3 */
+    uint64_t reserved3[8];
+};
+
+/* ---- tables ------------------------------------------------------------------------------------------------------------ */
+
+/* Counters of what has ENDED, for one (host, stack): connections count at their connect stack, bodies at their request stack. */
+struct trace_site { /* 128 bytes */
+    uint32_t host;
+    uint32_t stack;
+    uint64_t connections_closed;
+    uint64_t exchanges_reused; /* exchanges after a connection's first; counted when the request's head went out */
+    uint64_t bodies_drained;
+    uint64_t bodies_discarded;
+    uint64_t bodies_failed;
+    uint64_t drained_unclosed; /* of bodies_drained: handle seen and not closed (yet) */
+    uint64_t workers_exited;   /* by the host of their last connection; stack 0 */
+    uint64_t exchanges;        /* requests whose head went out */
+    /* sample for a finding: the first discarded (or drained unclosed) body */
+    uint32_t sample_method;
+    uint32_t sample_path;
+    uint32_t sample_status;
+    uint32_t reserved0;
+    uint64_t sample_ns;
+    uint64_t sample_bytes_read;
+    uint64_t sample_expected;
+    uint64_t last_ns;
+    uint64_t reserved1;
+};
+
+enum trace_scheme { TRACE_SCHEME_UNKNOWN = 0, TRACE_SCHEME_HTTP = 1, TRACE_SCHEME_HTTPS = 2, TRACE_SCHEME_UNIX = 3 };
+struct trace_host { /* 64 bytes */
+    uint32_t name; /* string, lower case; "unix:PATH" for Unix sockets */
+    uint16_t port; /* 0 for Unix sockets */
+    uint16_t scheme;
+    uint32_t ready; /* 1 once the record is complete */
+    uint32_t peer_count;
+    uint32_t peers[TRACE_HOST_PEERS]; /* strings, the first ones seen */
+    uint64_t reserved[2];
+};
+
+/* module.flags */
+#define TRACE_MODULE_MAIN (1u << 0)
+#define TRACE_MODULE_RECORDER (1u << 1)
+#define TRACE_MODULE_VDSO (1u << 2)
+struct trace_module { /* 128 bytes */
+    uint64_t base;  /* load bias: address = base + address in the file */
+    uint64_t start; /* of the first segment */
+    uint64_t end;   /* after the last segment */
+    uint64_t loaded_ns;   /* when the recorder noticed */
+    uint64_t unloaded_ns; /* 0: still there */
+    uint32_t path;        /* string */
+    uint32_t flags;
+    uint32_t ready;
+    uint32_t build_id_size; /* bytes, 0: none */
+    uint8_t build_id[TRACE_BUILD_ID_MAX];
+    uint64_t reserved[5];
+};
+
+struct trace_string { /* in the heap, each starting at a multiple of 8 */
+    uint32_t length; /* without the terminator */
+    uint32_t hash;   /* FNV-1a of the bytes; written last: 0 means not complete */
+    char bytes[];    /* length bytes and a NUL; any byte may occur (hostile network) */
+};
+
+struct trace_frame {
+    uint64_t address; /* module != 0: address in the module's file (pc - base); else the pc. A return address, except frame 0 of a signal */
+    uint32_t module;  /* id */
+    uint32_t reserved;
+};
+struct trace_stack { /* in the heap, each starting at a multiple of 8; innermost frame first, the recorder's own frames left out */
+    uint32_t count;
+    uint32_t hash; /* written last: 0 means not complete */
+    struct trace_frame frames[];
+};
+
+/* ---- journal ------------------------------------------------------------------------------------------------------------ */
+
+enum trace_event_type {
+    TRACE_EVENT_NONE = 0,
+    TRACE_EVENT_CONNECTION_OPEN = 1,        /* a: fd, b: peer string, stack: connect stack; arg: state (1, 2) */
+    TRACE_EVENT_CONNECTION_ESTABLISHED = 2,
+    TRACE_EVENT_CONNECTION_HOST = 3,        /* a: host id, b: site id; arg: protocol. May come again while the host gets known better */
+    TRACE_EVENT_CONNECTION_FOREIGN = 4,     /* dropped: speaks no HTTP */
+    TRACE_EVENT_CONNECTION_FAILED = 5,      /* a: errno or 0: never got established */
+    TRACE_EVENT_CONNECTION_TLS = 6,         /* arg: 1 ClientHello, 2 followed */
+    TRACE_EVENT_CONNECTION_BLIND = 7,       /* arg: enum trace_blind */
+    TRACE_EVENT_CONNECTION_TUNNEL = 8,      /* arg: 1 upgrade, 2 CONNECT */
+    TRACE_EVENT_CONNECTION_EOF = 9,         /* arg: 0 end, else errno */
+    TRACE_EVENT_CONNECTION_SHUTDOWN = 10,   /* arg: how */
+    TRACE_EVENT_CONNECTION_DUP = 11,        /* a: new fd, arg: fd_count after; also for a closed copy (arg is what counts) */
+    TRACE_EVENT_CONNECTION_CLOSE = 12,      /* a: fd, arg: 0 by the program, 1 found closed (its number was given out anew) */
+    TRACE_EVENT_REQUEST = 20,               /* object: number on the connection (1..), a: method string, b: path string, stack */
+    TRACE_EVENT_RESPONSE = 21,              /* object: number on the connection, arg: status (interim ones too) */
+    TRACE_EVENT_RESPONSE_END = 22,          /* object: number on the connection: message complete */
+    TRACE_EVENT_BODY_OPEN = 30,             /* object: body id, a: expected, b: site, stack: request stack, arg: framing */
+    TRACE_EVENT_BODY_DRAINED = 31,          /* object: body id, a: bytes read, b: longest stall in ns */
+    TRACE_EVENT_BODY_DISCARDED = 32,        /* likewise */
+    TRACE_EVENT_BODY_FAILED = 33,           /* likewise */
+    TRACE_EVENT_HANDLE_OPEN = 34,           /* object: body id, a: handle */
+    TRACE_EVENT_HANDLE_EOF = 35,
+    TRACE_EVENT_HANDLE_CLOSE = 36,          /* arg: 1 if the body was drained before and counted as drained_unclosed until now */
+    TRACE_EVENT_WORKER_START = 40,          /* object: worker id, a: its tid, stack: creation stack */
+    TRACE_EVENT_WORKER_END = 41,            /* object: worker id; b: site id */
+    TRACE_EVENT_WORKER_JOIN = 42,           /* a: tid */
+    TRACE_EVENT_WORKER_DETACH = 43,         /* a: tid */
+    TRACE_EVENT_FORK = 50,                  /* a: child pid */
+    TRACE_EVENT_EXEC = 51,                  /* arg: 1 begins, 2 failed */
+    TRACE_EVENT_END = 52,                   /* arg: enum trace_end, a: status */
+    TRACE_EVENT_MODULE = 53,                /* a: module id, arg: 1 loaded, 2 unloaded */
+};
+
+struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p % (size / 64) */
+    uint64_t seq;     /* p + 1, written last with release order; anything else: overwritten, being written, or torn */
+    uint64_t time_ns;
+    uint16_t type;
+    uint16_t flags;   /* reserved, 0 */
+    uint32_t tid;
+    uint64_t connection; /* id, 0: none */
+    uint64_t object;
+    uint64_t a;
+    uint64_t b;
+    uint32_t stack; /* id */
+    uint16_t arg;
+    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 */
+};
+
+/* Guards a record against a writer that slept through a whole lap of the ring. Pure. */
+static inline uint16_t trace_event_check(const struct trace_event *e) {
+    uint64_t h = 0x9e3779b97f4a7c15u;
+    const uint64_t words[8] = {
+        e->seq, e->time_ns, (uint64_t)e->type | (uint64_t)e->flags << 16 | (uint64_t)e->tid << 32, e->connection,
+        e->object, e->a, e->b, (uint64_t)e->stack | (uint64_t)e->arg << 32,
+    };
+    for (int i = 0; i < 8; i++) h = (h ^ words[i]) * 0xff51afd7ed558ccdu, h ^= h >> 29;
+    return (uint16_t)(h ^ h >> 16 ^ h >> 32 ^ h >> 48);
+}
+
+/* The hash of interned strings; never 0. Pure. */
+static inline uint32_t trace_string_hash(const char *s, uint32_t n) {
+    uint32_t h = 2166136261u;
+    for (uint32_t i = 0; i < n; i++) h = (h ^ (uint8_t)s[i]) * 16777619u;
+    return h ? h : 1;
+}
+
+_Static_assert(sizeof(struct trace_header) <= TRACE_HEADER_SIZE, "header fits its page");
+_Static_assert(sizeof(struct trace_connection) == 384, "connection slot");
+_Static_assert(sizeof(struct trace_body) == 192, "body slot");
+_Static_assert(sizeof(struct trace_worker) == 256, "worker slot");
+_Static_assert(sizeof(struct trace_site) == 128, "site record");
+_Static_assert(sizeof(struct trace_host) == 64, "host record");
+_Static_assert(sizeof(struct trace_module) == 128, "module record");
+_Static_assert(sizeof(struct trace_event) == 64, "journal record");
+
+#endif
