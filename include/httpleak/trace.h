@@ -190,7 +190,7 @@ struct trace_connection { /* 384 bytes */
     uint64_t read_app_bytes;  /* plaintext, = read_bytes without TLS */
     uint64_t eof_ns;          /* read gave 0 or a reset; 0: not */
     uint32_t read_result;     /* enum trace_read_result, of the last attempt */
-    uint32_t reading;         /* threads inside a read call on it right now */
+    uint32_t reserved5;
     uint64_t responses;       /* final response messages complete */
 
     /* line 2: the writing half */
@@ -222,8 +222,9 @@ struct trace_connection { /* 384 bytes */
 
     /* line 4: evidence of interest: who waits for it to become readable */
     uint32_t wait_seq;
-    uint32_t waiting;        /* threads inside poll/select with it in their read set right now */
-    uint64_t wait_ns;        /* last time such a call began or ended */
+    uint32_t poll_tid;       /* thread that last had it in the read set of a poll or select */
+    uint64_t wait_ns;        /* last time such a call began or ended. It is being polled NOW if the worker slot of
+                                poll_tid has wait POLL and wait_since_ns == wait_ns */
     uint32_t epoll_interest; /* it is registered for reading in an epoll set that is still open */
     uint32_t epoll_edge;     /* ... edge triggered */
     uint64_t epoll_wait_ns;  /* last time somebody waited on that set */
@@ -287,11 +288,16 @@ struct trace_body { /* 192 bytes */
 
 /* ---- worker slot: 4 cache lines --------------------------------------------------------------------------------------- */
 
+/*
+ * A slot is taken by every thread that connects, polls, reads or writes a client connection. One without application I/O
+ * (read_ops + write_ops == 0) and the main thread's are no workers: they are there for their waits alone.
+ */
 enum trace_worker_state { TRACE_WORKER_FREE = 0, TRACE_WORKER_LIVE = 1 };
 enum trace_worker_role { TRACE_ROLE_UNDECLARED = 0, TRACE_ROLE_READER = 1, TRACE_ROLE_WRITER = 2, TRACE_ROLE_BOTH = 3 };
 /* worker.flags */
 #define TRACE_WORKER_DETACHED (1u << 0)
 #define TRACE_WORKER_FOREIGN (1u << 1) /* its creation was not seen: no creation stack */
+#define TRACE_WORKER_MAIN (1u << 2)    /* the main thread: never counted as a worker, its waits are evidence all the same */
 /* Where a worker waits. READ..CONNECT: blocked on wait_connection; POLL, EPOLL: on a set; COND, SEM, JOIN: parked at wait_address */
 enum trace_wait {
     TRACE_WAIT_NONE = 0,
