@@ -1,0 +1,16 @@
+/* The clocks, read through the vDSO itself because programs and other preloads interpose clock_gettime. */
+#ifndef RECORD_CLOCK_H
+#define RECORD_CLOCK_H
+
+#include <stdint.h>
+
+/* Finds the vDSO's function; without it (gVisor, vdso=0) the system call is used. Called once, from the constructor. */
+void clock_init(void);
+/* CLOCK_MONOTONIC in ns; about 20 ns. Signal safe, as all here. */
+uint64_t clock_now(void);
+/* CLOCK_MONOTONIC_COARSE in ns: 1 to 4 ms behind at most; about 5 ns. */
+uint64_t clock_coarse(void);
+/* CLOCK_REALTIME in ns. */
+uint64_t clock_realtime(void);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * Interned strings, stacks, hosts and sites: the same thing always gets the same id while there is room; id 0 means none.
+ *
+ * All are lock-free and may be called from any thread and from signal handlers. They need an open trace (they return 0 without).
+ */
+#ifndef RECORD_INTERN_H
+#define RECORD_INTERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "record/trace.h"
+
+uint32_t intern_string(const char *s, size_t n); /* longer than TRACE_STRING_MAX: cut there */
+/* n program counters, innermost first. The recorder's own innermost frames are left out. */
+uint32_t intern_stack(void *const *pcs, uint32_t n);
+/* name is an interned string; peer (string id, 0: none) is added to its peers. */
+uint32_t intern_host(uint32_t name, uint16_t port, enum trace_scheme, uint32_t peer);
+uint32_t intern_site(uint32_t host, uint32_t stack);
+
+static inline struct trace_site *site_at(uint32_t id) {
+    struct trace_map *t = trace;
+    return t ? &t->sites[id] : 0; /* site 0 takes what found no place; readers see it as "unknown" */
+}
+
+/* New private tables for a new trace (creation, after fork). */
+int intern_reset(void);
+/* Stacks interned so far must not be found again: a module was unloaded, its addresses may mean something else now. */
+void intern_forget_stacks(void);
+
+/* Capture: at most depth (options.stack_depth) return addresses of the caller into pcs; the count. 200 ns when cached. */
+uint32_t stack_capture(void **pcs, uint32_t depth);
+/* Capture and intern. */
+uint32_t stack_here(void);
+enum trace_unwinder stack_unwinder(void);
+/* dlclose happened: forget cached unwind information. */
+void stack_flush(void);
+
+/* Modules: finds the id of the module that holds pc (0: none) and its load bias. Refreshes the table when pc is unknown. */
+uint32_t module_of(uintptr_t pc, uint64_t *base);
+/* Scan what is loaded now: new modules are added, vanished ones marked. Called at creation and after dlclose. */
+void module_scan(void);
+/* Forget all (new trace). */
+void module_reset(void);
+/* True if pc lies in the recorder itself. */
+int module_is_recorder(uintptr_t pc);
+
+#endif

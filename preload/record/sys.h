@@ -1,0 +1,49 @@
+/*
+ * System calls made directly: the recorder may call no libc function that it, or somebody else, interposes.
+ *
+ * Every function returns what the kernel returns: a value, or -errno. errno itself is never touched. All are signal safe.
+ */
+#ifndef RECORD_SYS_H
+#define RECORD_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+static inline long sys_call6(long n, long a, long b, long c, long d, long e, long f) {
+    long r;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(r)
+                     : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return r;
+}
+
+/* sys_call(SYS_x, up to six arguments) */
+#define sys_call(...) SYS_FILL(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+#define SYS_FILL(n, a, b, c, d, e, f, ...)                                                                             \
+    sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+static inline int sys_getpid(void) {
+    return (int)sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+static inline int sys_getppid(void) {
+    return (int)sys_call6(SYS_getppid, 0, 0, 0, 0, 0, 0);
+}
+static inline uint32_t sys_gettid(void) {
+    return (uint32_t)sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+/* Private anonymous memory, zeroed, not reserved; NULL if there is none. */
+void *sys_memory(size_t size);
+/* Gives it back. */
+void sys_memory_free(void *p, size_t size);
+
+/* NUL-terminated contents of a small file (/proc) into buf; the number of bytes, or -errno. Opens and closes one fd. */
+long sys_read_file(const char *path, char *buf, size_t size);
+/* Writes a whole message to a fd (standard error), retrying on EINTR; gives up quietly. */
+void sys_say(const char *text, size_t length);
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * The trace file as the recorder's memory: created, mapped, grown, and its regions handed out.
+ *
+ * `trace` is NULL until the first client connect (trace_open) and for ever in a process that is left out. Everything below is
+ * lock-free or bounded, allocates nothing with the program's malloc, and may be called from signal handlers; a failure is
+ * counted in header.lost and never waited for.
+ */
+#ifndef RECORD_TRACE_H
+#define RECORD_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "httpleak/trace.h"
+
+struct trace_map {
+    struct trace_header *header;
+    uint8_t *base; /* = header */
+    /* region starts, for speed */
+    struct trace_connection *connections;
+    struct trace_body *bodies;
+    struct trace_worker *workers;
+    struct trace_site *sites;
+    struct trace_host *hosts;
+    struct trace_module *modules;
+    uint8_t *strings, *stacks;
+    struct trace_event *journal;
+    uint32_t connection_limit, body_limit, worker_limit;
+    uint64_t journal_limit; /* places */
+};
+extern struct trace_map *trace; /* read it once per hook */
+/* What the file is (will be) called, absolute; "" before. For the summary. */
+extern char trace_path[];
+
+/* Remembers what must be known from the start: pid, times, exe, argv, working directory. From the constructor. */
+void trace_prepare(int argc, char **argv);
+/*
+ * Creates and maps the file if it is not there; true when there is a trace. Safe to call from several threads: one creates,
+ * the others wait bounded. After a failure it is not tried again (one warning is said).
+ */
+bool trace_open(void);
+/* In a fork child: forget the parent's trace without touching it; the next trace_open makes our own. Keeps `trace` NULL. */
+void trace_after_fork(void);
+/* The mapping of the parent's trace in a fork child (to mark shared connections), NULL otherwise. */
+extern struct trace_map *trace_of_parent;
+/* For a trace that was made early (chroot, setuid, seccomp) and saw no connection: remove the file again. */
+void trace_discard_if_unused(void);
+
+/* Makes sure that bytes [0, end) of the region have blocks behind them; false: they can't be had. O(1) when they are. */
+bool trace_populate(enum trace_region_kind, uint64_t end);
+/* Next record of a table or slot region never handed out before: its index, or UINT32_MAX (full; not counted as lost here). */
+uint32_t trace_take_record(enum trace_region_kind);
+/* bytes (rounded up to 8) from a heap: id = offset / 8, 0: none left. */
+uint32_t trace_take_heap(enum trace_region_kind, uint64_t bytes);
+void trace_lose(enum trace_lost);
+
+/* Slots: an index into the region's array, UINT32_MAX if there is none (counted as lost). The slot is zeroed; its state is 0. */
+uint32_t slot_take(enum trace_region_kind); /* CONNECTION, BODY, WORKER only */
+/* The caller has set state to 0 before. */
+void slot_give(enum trace_region_kind, uint32_t index);
+
+/* Half updates: begin makes the sequence odd, end even again. One writer at a time per half (the caller sees to it). */
+static inline void slot_begin(uint32_t *seq) {
+    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+static inline void slot_end(uint32_t *seq) {
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+}
+static inline void counter_add(uint64_t *counter, uint64_t n) {
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+/* Journal: fills time, tid and sequence itself. e needs type and whatever belongs to it. Never blocks; about 40 ns. */
+void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * Client connections: which fd numbers mean which connection, and their life from connect to the last close.
+ *
+ * fd_table is the only thing a wrapper looks at for a fd that is not ours. Everything here is lock-free or bounded, never
+ * allocates, never fails visibly, leaves errno alone (the wrapper saves it), and may be called from signal handlers.
+ */
+#ifndef TRACK_CONNECTION_H
+#define TRACK_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "http/http1.h"
+#include "record/intern.h"
+#include "record/trace.h"
+
+#define FD_LIMIT (1u << 20) /* fd numbers beyond are not followed, and counted as lost */
+
+/*
+ * 0: not ours. Else: slot index + 1 (or epoll set index + 1, with FD_EPOLL) in the low 31 bits, FD_EPOLL in bit 31, 24 bits
+ * of the connection's id in 32..55, the fork generation in 56..63 (an older one: inherited from the parent).
+ */
+#define FD_EPOLL (UINT64_C(1) << 31)
+extern uint64_t fd_table[FD_LIMIT];
+
+static inline uint64_t fd_entry(int fd) {
+    return (unsigned)fd < FD_LIMIT ? __atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED) : 0;
+}
+/* The wrappers' fast way out. */
+static inline bool fd_is_ours(int fd) {
+    return __builtin_expect(fd_entry(fd) != 0, 0);
+}
+
+#define EXCHANGE_RING 32u /* outstanding requests followed on one connection; more: blind */
+
+struct exchange { /* a request that was sent (or is being sent) and has no complete answer */
+    enum http1_method_kind kind;
+    uint32_t committed; /* 0: the send that carries it has not returned yet; whoever sets it to 1 counts it */
+    uint32_t method, path, stack, tid;
+    uint32_t host, site; /* of the request */
+    bool upgrade;
+    uint64_t time_ns;
+};
+
+enum wire { WIRE_NEW, WIRE_PLAIN, WIRE_TLS, WIRE_TUNNEL, WIRE_BLIND };
+
+/* What the recorder knows of a connection beside its slot; private memory, parallel to the slots. */
+struct connection {
+    uint64_t id; /* that of the slot; 0: free */
+    struct trace_connection *slot;
+    uint32_t index;
+    uint32_t read_lock, write_lock; /* 0 or the tid inside a hook of that half; held across no call of the program's */
+    uint32_t closing;               /* the last fd is gone; who holds a half last ends the connection */
+    uint32_t finished;              /* ended once */
+    int32_t fd;                     /* first fd number */
+    uint32_t exchanges;             /* committed requests other than CONNECT */
+    uint32_t ring_head, ring_tail;  /* pushed by the writer, popped by the reader */
+    struct exchange ring[EXCHANGE_RING];
+    enum wire wire;
+    bool via_proxy;
+    uint32_t tunnel_host, tunnel_port; /* CONNECT target (string id), asked for; used when the tunnel stands */
+    uint32_t sni_name;                 /* string id */
+    uint32_t resolved_name;            /* string id */
+    uint16_t peer_port;
+    uint64_t tls_object;               /* address, 0: none */
+    uint64_t client_random;            /* hash of the ClientHello random, 0: not seen */
+    struct trace_body *body;           /* the open body being received */
+    uint64_t stall_ns;                 /* of the read attempt under way */
+    uint32_t epoll_set;                /* index + 1 of the epoll set it is registered in, 0: none */
+    struct http1_request request;
+    struct http1_response response;
+};
+
+/* The connection behind a fd of ours, NULL if there is none (epoll sets, inherited and stale entries give NULL). */
+struct connection *connection_of_fd(int fd);
+struct connection *connection_at(uint32_t slot_index);
+
+/* After connect(2) returned: result and error as the caller will see them. Creates the connection (and the trace) or completes it. */
+void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result, int error);
+/* It carried bytes, or a poll said writable: a pending connect has succeeded. */
+void connection_established(struct connection *);
+/* Speaks no HTTP: forget it and all its fds. */
+void connection_drop(struct connection *);
+void connection_blind(struct connection *, enum trace_blind reason);
+
+/* Before close(fd) and whatever else ends a fd number. Does nothing in a vfork child. found: its number came back from the
+ * kernel as a new fd, so it was closed where we could not see it. */
+void connection_fd_closing(int fd, bool found);
+void connection_range_closing(unsigned first, unsigned last);
+/* After dup and kin gave new_fd for old_fd (whatever new_fd was has been passed to connection_fd_closing before). */
+void connection_fd_duplicated(int old_fd, int new_fd);
+/* A new fd number came from the kernel (socket, accept, dup...): any entry under it is stale. */
+static inline void connection_fd_new(int fd) {
+    if (fd_is_ours(fd)) connection_fd_closing(fd, true);
+}
+void connection_shutdown(struct connection *, int how);
+/* The peer ended (error 0) or the network did (errno of the failed read). */
+void connection_eof(struct connection *, int error);
+
+/* Locks of a half: false when somebody else is inside after a bounded wait. */
+bool connection_lock_read(struct connection *);
+void connection_unlock_read(struct connection *);
+bool connection_lock_write(struct connection *);
+void connection_unlock_write(struct connection *);
+
+/* Takes samples of sockets (queued bytes, TCP state): all live ones at an orderly end; at transitions at most once a second
+ * and a few connections each. */
+void connection_sample_all(void);
+void connection_sample_some(uint64_t now);
+/* No more system calls than the program itself makes (seccomp was entered). */
+void connection_restrict(void);
+
+/* fork child: entries of the parent become "inherited". exec: marks those handed over as 0, 1, 2. */
+void connection_after_fork(void);
+void connection_before_exec(void);
+
+/* The host that the connection belongs to, best knowledge; called as more gets known. */
+void connection_set_host(struct connection *, uint32_t name, uint16_t port);
+
+#endif

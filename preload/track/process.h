@@ -1,0 +1,30 @@
+/* The process as a whole: its start, forks, exec and end. */
+#ifndef TRACK_PROCESS_H
+#define TRACK_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The recorder does something in this process (not AT_SECURE, not left out by options). */
+extern bool process_active;
+/* Fork generation: 0 in the process that loaded us, +1 in each fork child. */
+extern uint32_t process_generation;
+
+void process_init(int argc, char **argv, char **envp); /* from the constructor */
+/* First thing wherever it matters: notices a fork that no wrapper saw (a page that the kernel wipes at fork). About 1 ns. */
+void process_check_fork(void);
+/* True in a child that shares our memory but is another process (vfork): it must change nothing. One getpid. */
+bool process_is_vfork_child(void);
+void process_forked(int child_pid); /* in the parent */
+void process_after_fork(void);      /* in the child: forget everything, keep nothing of the parent's */
+/* Orderly end. known: status is what it will exit with. May come more than once; the last one counts. */
+void process_exiting(int status, bool known);
+void process_end(void); /* now: samples, end record, summary. */
+void process_exec_begin(void);
+void process_exec_failed(void);
+/* The program is about to give up the means to make a file (chroot, setuid, seccomp). */
+void process_before_confinement(void);
+/* seccomp is on from here: only the system calls that were used before. */
+void process_confined(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* Who waits for which connection to become readable: poll, select and epoll sets. Signal safe, errno left to the wrapper. */
+#ifndef TRACK_WAIT_H
+#define TRACK_WAIT_H
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+
+#include "track/connection.h"
+
+/* begin: marks the tracked ones among the fds that are asked for reading; true if there was one (then call end). */
+bool wait_poll_begin(const struct pollfd *, nfds_t);
+void wait_poll_end(const struct pollfd *, nfds_t, int result);
+bool wait_select_begin(int nfds, const fd_set *readable, const fd_set *writable);
+void wait_select_end(int nfds, const fd_set *readable, const fd_set *writable, int result);
+
+/* epoll: sets that hold a tracked connection are known by their fd. */
+void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *, int result);
+bool wait_epoll_begin(int epfd); /* true: call end */
+void wait_epoll_end(int epfd);
+/* The set's fd is gone (called by connection_fd_closing for FD_EPOLL entries). */
+void wait_epoll_closed(uint64_t entry);
+void wait_after_fork(void);
+
+#endif
