@@ -1,0 +1,206 @@
+# Builds build/libhttpleak.so (the recorder) and build/httpleak (the analyzer); `make help` lists the rest.
+
+BUILD ?= build
+CC = gcc
+PREFIX ?= /usr/local
+DESTDIR ?=
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# ---- what the build needs ------------------------------------------------------------------------------------------------
+# config.mk is made once: installs what is missing, finds or builds the private libunwind. Without that one (no network, no
+# source package) the recorder takes its stacks with libgcc: slower, never wrong. `make deps` tries again.
+
+ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/config.mk
+ifneq ($(LIBUNWIND),$(LIBUNWIND_FOUND:/lib/libunwind.a=))
+$(shell rm -f $(BUILD)/config.mk)
+$(error the private libunwind has gone from its cache: run make again)
+endif
+endif
+
+$(BUILD)/config.mk: .ci/deps .ci/libunwind .ci/libunwind-shim.c
+	@mkdir -p $(@D)
+	@.ci/deps build
+	@dir=$$(CC="$(CC)" .ci/libunwind build) || dir=; \
+	[ -n "$$dir" ] || echo 'no private libunwind: stacks are taken with libgcc (slower); make deps tries again' >&2; \
+	{ echo "LIBUNWIND := $$dir"; \
+	  echo "LIBUNWIND_FOUND = \$$(wildcard \$$(LIBUNWIND)/lib/libunwind.a)"; \
+	  echo "ANALYZER_CFLAGS := $$(pkg-config --cflags libdw jansson)"; \
+	  echo "ANALYZER_LIBS := $$(pkg-config --libs libdw jansson)"; } >$@.new
+	@mv $@.new $@
+
+# ---- flags ---------------------------------------------------------------------------------------------------------------
+# SANITIZE=address,undefined or thread builds everything with it (make asan, make tsan use build directories of their own).
+
+WARN = -Wall -Wextra -Werror
+COMMON = -std=gnu17 -D_GNU_SOURCE -g $(WARN) -MMD -MP -Iinclude $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
+LDSAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+# The recorder lives in other people's processes: nothing exported but what the table says, thread-locals that always fit, and
+# no helper of a particular libc (no fortify, no stack protector), so that it needs libc.so.6 alone and loads under musl too.
+HAVE_LIBUNWIND = $(if $(LIBUNWIND_FOUND),1,0)
+PRELOAD_CFLAGS = $(COMMON) -O2 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
+    -ffunction-sections -fdata-sections -fno-stack-protector -U_FORTIFY_SOURCE -Ipreload \
+    -DHAVE_PRIVATE_LIBUNWIND=$(HAVE_LIBUNWIND) $(if $(LIBUNWIND_FOUND),-isystem $(LIBUNWIND)/include)
+PRELOAD_LDFLAGS = -shared -static-libgcc -Wl,-soname,libhttpleak.so -Wl,--version-script=$(BUILD)/obj/exports.map \
+    -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,--as-needed -Wl,--hash-style=gnu -Wl,-z,now -Wl,-z,relro \
+    -Wl,-z,noexecstack -Wl,-z,text -Wl,-z,defs -Wl,-Map=$(BUILD)/obj/libhttpleak.map
+PRELOAD_LIBS = $(if $(LIBUNWIND_FOUND),$(LIBUNWIND)/lib/libunwind.a,-lgcc_eh)
+
+HARDEN = $(if $(SANITIZE),,-fstack-protector-strong -D_FORTIFY_SOURCE=2) -fPIE
+ANALYZER_FLAGS = $(COMMON) -O2 $(HARDEN) -Ianalyzer $(ANALYZER_CFLAGS)
+ANALYZER_LDFLAGS = $(LDSAN) -pie -Wl,--as-needed -Wl,-z,relro,-z,now
+
+# For tests/programs/programs.mk and the unit tests.
+CFLAGS_TEST = -std=gnu17 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer $(WARN) -MMD -MP -Iinclude
+CFLAGS_UNIT = $(COMMON) -O1 -Ipreload -Ianalyzer -I. -DHAVE_PRIVATE_LIBUNWIND=$(HAVE_LIBUNWIND) \
+    $(if $(LIBUNWIND_FOUND),-isystem $(LIBUNWIND)/include) $(ANALYZER_CFLAGS)
+
+# ---- sources -------------------------------------------------------------------------------------------------------------
+
+find_sources = $(sort $(shell find $(1) -name '*.[cS]' 2>/dev/null))
+object = $(patsubst %,$(BUILD)/obj/%.o,$(basename $(1)))
+
+PRELOAD_SOURCES := $(call find_sources,preload)
+ANALYZER_SOURCES := $(call find_sources,analyzer)
+PRELOAD_OBJECTS := $(call object,$(PRELOAD_SOURCES))
+ANALYZER_OBJECTS := $(call object,$(ANALYZER_SOURCES))
+RECORDER_ARCHIVED := $(filter-out $(BUILD)/obj/preload/interpose/%,$(PRELOAD_OBJECTS))
+ANALYZER_ARCHIVED := $(filter-out $(BUILD)/obj/analyzer/main.o,$(ANALYZER_OBJECTS))
+UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_HELPERS := $(call object,$(filter-out $(UNIT_SOURCES),$(sort $(wildcard tests/unit/*.c))))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SOURCES))
+NAMES = $(wildcard preload/interpose/names.def)
+EXTRA_EXPORTS = $(wildcard preload/interpose/exports.map)
+
+.PHONY: all deps programs unit check check-all lint asan tsan bench fuzz soak demo install clean help
+
+all: $(BUILD)/libhttpleak.so $(BUILD)/httpleak
+
+# ---- the two programs ----------------------------------------------------------------------------------------------------
+
+# A preload exports exactly the names of the interposition table and the annotation API.
+$(BUILD)/obj/exports.list: $(NAMES) $(EXTRA_EXPORTS) Makefile
+	@mkdir -p $(@D)
+	@{ { echo '#define NAME(symbol, ...) @@ symbol;'; cat $(NAMES) /dev/null; } | \
+	    $(CC) -E -P -std=c17 -x c -Iinclude -Ipreload - | sed -n 's/;/;\n/gp' | sed -n 's/^ *@@ \([A-Za-z0-9_]*\);.*/\1/p'; \
+	  cat $(EXTRA_EXPORTS) /dev/null | sed 's/#.*//; s|/\*.*\*/||' | grep -o '\<httpleak_[a-z0-9_]*' || :; } | sort -u >$@
+
+$(BUILD)/obj/exports.map: $(BUILD)/obj/exports.list
+	@{ echo '{ global:'; sed 's/$$/;/' $<; echo 'local: *; };'; } >$@
+
+$(BUILD)/libhttpleak.so: $(PRELOAD_OBJECTS) $(BUILD)/obj/exports.map
+	$(CC) $(PRELOAD_LDFLAGS) -o $@.new $(PRELOAD_OBJECTS) $(PRELOAD_LIBS)
+	@mv $@.new $@
+
+$(BUILD)/httpleak: $(ANALYZER_OBJECTS)
+	$(CC) $(ANALYZER_LDFLAGS) -o $@.new $^ $(ANALYZER_LIBS)
+	@mv $@.new $@
+
+$(BUILD)/obj/preload/%.o: preload/%.c Makefile $(BUILD)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(PRELOAD_CFLAGS) -c $< -o $@
+
+$(BUILD)/obj/preload/%.o: preload/%.S Makefile $(BUILD)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(PRELOAD_CFLAGS) -c $< -o $@
+
+$(BUILD)/obj/analyzer/%.o: analyzer/%.c Makefile $(BUILD)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(ANALYZER_FLAGS) -c $< -o $@
+
+$(BUILD)/obj/recorder.a: $(RECORDER_ARCHIVED)
+	@rm -f $@; ar rcs $@ $^
+
+$(BUILD)/obj/analyzer.a: $(ANALYZER_ARCHIVED)
+	@rm -f $@; ar rcs $@ $^
+
+# ---- tests ---------------------------------------------------------------------------------------------------------------
+
+$(BUILD)/obj/tests/unit/%.o: tests/unit/%.c Makefile $(BUILD)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -c $< -o $@
+
+$(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/obj/recorder.a $(BUILD)/obj/analyzer.a
+	@mkdir -p $(@D)
+	$(CC) $(LDSAN) -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS) -Wl,--as-needed $$(pkg-config --libs check) -lhttp_parser
+
+unit: $(UNIT_TESTS)
+
+-include tests/programs/programs.mk tests/bench/bench.mk
+programs: $(PROGRAMS)
+
+TEST_ENV = BUILD=$(abspath $(BUILD)) CC="$(CC)"
+
+check: deps-test
+	@$(MAKE) --no-print-directory all unit programs
+	@$(TEST_ENV) tests/run --results $(BUILD)/check.tap
+
+check-all: deps-lint
+	@$(MAKE) --no-print-directory all unit programs
+	@$(TEST_ENV) HTTPLEAK_TEST_LONG=1 tests/run --long --results $(BUILD)/check-all.tap
+
+deps-%:
+	@.ci/deps $*
+.PHONY: deps-test deps-lint
+
+# The unit tests once more, each in a build of its own; ThreadSanitizer needs the old address space layout.
+asan: deps-test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined unit
+	@BUILD=$(abspath $(BUILD))/asan ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    tests/run --unit-only
+
+tsan: deps-test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread unit
+	@BUILD=$(abspath $(BUILD))/tsan TSAN_OPTIONS=halt_on_error=1 setarch -R tests/run --unit-only
+
+lint: deps-lint $(BUILD)/config.mk
+	@LINT_FLAGS="$(filter-out -MMD -MP -Werror,$(CFLAGS_UNIT))" .ci/lint
+
+fuzz: deps-lint $(BUILD)/config.mk
+	@BUILD=$(abspath $(BUILD)) FUZZ_FLAGS="$(filter-out -MMD -MP,$(CFLAGS_UNIT))" tests/fuzz/run
+
+bench: deps-test
+	@$(MAKE) --no-print-directory all programs $(BENCH_PROGRAMS)
+	@$(TEST_ENV) tests/bench/run
+
+soak: deps-test
+	@$(MAKE) --no-print-directory all programs
+	@$(TEST_ENV) tests/integration/soak.py
+
+demo: deps-test
+	@$(MAKE) --no-print-directory all programs >/dev/null
+	@$(TEST_ENV) tests/integration/demo.py
+
+# ---- the rest ------------------------------------------------------------------------------------------------------------
+
+deps:
+	@.ci/deps all
+	@rm -f $(BUILD)/config.mk
+
+# The command looks for the recorder in ../lib/httpleak from where it is itself, then beside itself.
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/httpleak $(DESTDIR)$(PREFIX)/include/httpleak
+	install -m 755 $(BUILD)/httpleak $(DESTDIR)$(PREFIX)/bin/httpleak
+	install -m 644 $(BUILD)/libhttpleak.so $(DESTDIR)$(PREFIX)/lib/httpleak/libhttpleak.so
+	install -m 644 include/httpleak/client.h $(DESTDIR)$(PREFIX)/include/httpleak/client.h
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make            build/libhttpleak.so and build/httpleak'
+	@echo 'make demo       the four ways to treat five responses, and the report of the first'
+	@echo 'make check      unit and integration tests, a few minutes'
+	@echo 'make check-all  the long ones too: sanitizers, fuzzing, lint, 200 kills'
+	@echo 'make bench      what it costs, against the bare program and its neighbours'
+	@echo 'make lint       clang-tidy and cppcheck'
+	@echo 'make asan tsan fuzz soak'
+	@echo 'make deps       install what is missing, build the private libunwind'
+	@echo 'make install    PREFIX=/usr/local DESTDIR='
+	@echo 'BUILD=DIR puts everything elsewhere; CC=..., SANITIZE=address,undefined as usual'
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
