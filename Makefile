@@ -139,23 +139,30 @@ check: deps-test
 	@$(MAKE) --no-print-directory all unit programs
 	@$(TEST_ENV) tests/run --results $(BUILD)/check.tap
 
+# The unit tests again under the sanitizers, each in a build of its own, and everything that takes long.
 check-all: deps-lint
 	@$(MAKE) --no-print-directory all unit programs
-	@$(TEST_ENV) HTTPLEAK_TEST_LONG=1 tests/run --long --results $(BUILD)/check-all.tap
+	@$(MAKE) --no-print-directory $(ASAN_BUILD) unit
+	@$(MAKE) --no-print-directory $(TSAN_BUILD) unit
+	@$(TEST_ENV) $(SANITIZER_ENV) FUZZ_SECONDS=30 tests/run --long --results $(BUILD)/check-all.tap \
+	    --units asan=$(BUILD)/asan --units tsan=$(BUILD)/tsan \
+	    --command "lint=$(MAKE) --no-print-directory lint" --command "fuzz=$(MAKE) --no-print-directory fuzz"
+
+ASAN_BUILD = BUILD=$(BUILD)/asan SANITIZE=address,undefined
+TSAN_BUILD = BUILD=$(BUILD)/tsan SANITIZE=thread
+SANITIZER_ENV = ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+
+asan: deps-test
+	@$(MAKE) --no-print-directory $(ASAN_BUILD) unit
+	@BUILD=$(abspath $(BUILD))/asan $(SANITIZER_ENV) tests/run --unit-only
+
+tsan: deps-test
+	@$(MAKE) --no-print-directory $(TSAN_BUILD) unit
+	@BUILD=$(abspath $(BUILD))/tsan $(SANITIZER_ENV) tests/run --unit-only
 
 deps-%:
 	@.ci/deps $*
 .PHONY: deps-test deps-lint
-
-# The unit tests once more, each in a build of its own; ThreadSanitizer needs the old address space layout.
-asan: deps-test
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined unit
-	@BUILD=$(abspath $(BUILD))/asan ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    tests/run --unit-only
-
-tsan: deps-test
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread unit
-	@BUILD=$(abspath $(BUILD))/tsan TSAN_OPTIONS=halt_on_error=1 setarch -R tests/run --unit-only
 
 lint: deps-lint $(BUILD)/config.mk
 	@LINT_FLAGS="$(filter-out -MMD -MP -Werror,$(CFLAGS_UNIT))" .ci/lint
