@@ -32,6 +32,11 @@ $(BUILD)/config.mk: .ci/deps .ci/libunwind .ci/libunwind-shim.c
 	  echo "ANALYZER_LIBS := $$(pkg-config --libs libdw jansson)"; } >$@.new
 	@mv $@.new $@
 
+# `make V=1` shows the commands.
+ifneq ($(V),1)
+Q = @echo "  $(1) $@" &&
+endif
+
 # ---- flags ---------------------------------------------------------------------------------------------------------------
 # SANITIZE=address,undefined or thread builds everything with it (make asan, make tsan use build directories of their own).
 
@@ -93,24 +98,24 @@ $(BUILD)/obj/exports.map: $(BUILD)/obj/exports.list
 	@{ echo '{ global:'; sed 's/$$/;/' $<; echo 'local: *; };'; } >$@
 
 $(BUILD)/libhttpleak.so: $(PRELOAD_OBJECTS) $(BUILD)/obj/exports.map
-	$(CC) $(PRELOAD_LDFLAGS) -o $@.new $(PRELOAD_OBJECTS) $(PRELOAD_LIBS)
+	$(call Q,link) $(CC) $(PRELOAD_LDFLAGS) -o $@.new $(PRELOAD_OBJECTS) $(PRELOAD_LIBS)
 	@mv $@.new $@
 
 $(BUILD)/httpleak: $(ANALYZER_OBJECTS)
-	$(CC) $(ANALYZER_LDFLAGS) -o $@.new $^ $(ANALYZER_LIBS)
+	$(call Q,link) $(CC) $(ANALYZER_LDFLAGS) -o $@.new $^ $(ANALYZER_LIBS)
 	@mv $@.new $@
 
 $(BUILD)/obj/preload/%.o: preload/%.c Makefile $(BUILD)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(PRELOAD_CFLAGS) -c $< -o $@
+	$(call Q,cc  ) $(CC) $(PRELOAD_CFLAGS) -c $< -o $@
 
 $(BUILD)/obj/preload/%.o: preload/%.S Makefile $(BUILD)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(PRELOAD_CFLAGS) -c $< -o $@
+	$(call Q,cc  ) $(CC) $(PRELOAD_CFLAGS) -c $< -o $@
 
 $(BUILD)/obj/analyzer/%.o: analyzer/%.c Makefile $(BUILD)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(ANALYZER_FLAGS) -c $< -o $@
+	$(call Q,cc  ) $(CC) $(ANALYZER_FLAGS) -c $< -o $@
 
 $(BUILD)/obj/recorder.a: $(RECORDER_ARCHIVED)
 	@rm -f $@; ar rcs $@ $^
@@ -122,11 +127,11 @@ $(BUILD)/obj/analyzer.a: $(ANALYZER_ARCHIVED)
 
 $(BUILD)/obj/tests/unit/%.o: tests/unit/%.c Makefile $(BUILD)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_UNIT) -c $< -o $@
+	$(call Q,cc  ) $(CC) $(CFLAGS_UNIT) -c $< -o $@
 
 $(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/obj/recorder.a $(BUILD)/obj/analyzer.a
 	@mkdir -p $(@D)
-	$(CC) $(LDSAN) -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS) -Wl,--as-needed $$(pkg-config --libs check) -lhttp_parser
+	$(call Q,link) $(CC) $(LDSAN) -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS) -Wl,--as-needed $$(pkg-config --libs check) -lhttp_parser
 
 unit: $(UNIT_TESTS)
 
