@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/verb.h"
+#include "rules/rules.h"
 
 void verb_error(const char *verb, const char *format, ...) {
     va_list arguments;
@@ -16,17 +17,6 @@ void verb_error(const char *verb, const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-}
-
-/* The place of a word in a list of words separated by spaces, -1 if it is not there. */
-static int options_value_index(const char *values, const char *word) {
-    size_t length = strlen(word);
-    for (int i = 0; *values; i++) {
-        size_t n = strcspn(values, " ");
-        if (n == length && memcmp(values, word, n) == 0) return i;
-        values += n + (values[n] == ' ');
-    }
-    return -1;
 }
 
 static bool options_seconds(const char *text, double *seconds) {
@@ -46,7 +36,6 @@ static bool options_count(const char *text, unsigned long *count) {
 
 /* Returns what was expected, NULL if all is well. */
 static const char *options_set(struct verb_options *o, enum verb_option_id id, const char *value) {
-    int index;
     switch (id) {
     case OPTION_JSON: o->json = value; return *value ? NULL : "a file name or '-'";
     case OPTION_OUTPUT: o->output = value; return *value ? NULL : "a directory";
@@ -54,11 +43,7 @@ static const char *options_set(struct verb_options *o, enum verb_option_id id, c
     case OPTION_SOURCE_ROOT: o->source_root = value; return *value ? NULL : "a directory";
     case OPTION_GRACE: return options_seconds(value, &o->grace_s) ? NULL : "a number of seconds";
     case OPTION_LIMIT: return options_count(value, &o->limit) ? NULL : "a whole number above 0";
-    case OPTION_FAIL_ON:
-        index = options_value_index(verb_option_table[id].values, value);
-        if (index < 0) return "error, warning, note or never";
-        o->fail_on = (enum verb_fail_on)index;
-        return NULL;
+    case OPTION_FAIL_ON: return rules_severity_parse(value, &o->fail_on) ? NULL : "error, warning, note or never";
     case OPTION_QUIET: o->quiet = true; return NULL;
     case OPTION_FULL_STACKS: o->full_stacks = true; return NULL;
     case OPTION_DEBUGINFOD: o->debuginfod = true; return NULL;
@@ -75,7 +60,7 @@ int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_optio
     struct option long_options[OPTION_COUNT + 1] = {0};
     char letters[2 * OPTION_COUNT + 3], *l = letters;
     int count = 0;
-    *options = (struct verb_options){.grace_s = 5};
+    *options = (struct verb_options){.grace_s = RULES_GRACE_DEFAULT_S, .fail_on = SEVERITY_ERROR};
     if (verb->stops_early) *l++ = '+';
     *l++ = ':'; /* a missing argument is told from an unknown option */
     for (int id = 0; id < OPTION_COUNT; id++) {
@@ -96,11 +81,11 @@ int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_optio
             /* With a bundle of letters ("-qx") the word is the bundle; optopt names the letter. */
             bool letter = word && word[0] == '-' && word[1] != '-' && optopt && optopt < 256;
             char name[3] = {'-', (char)optopt, '\0'};
-            const char *what = found == ':'               ? "needs a value"
-                               : !letter && optopt >= 256 ? "takes no value"
-                                                          : "is not known here, or not unique";
-            snprintf(error, size, "option '%s' %s (see %s %s --help)", letter ? name : word ? word : "?", what, TOOL_NAME,
-                     verb->name);
+            const char *shown = letter ? name : word ? word : "?", *after = "";
+            const char *before = "unknown option";
+            if (found == ':') before = "option", after = " needs a value";
+            else if (!letter && optopt >= 256) before = "option", after = " takes no value";
+            snprintf(error, size, "%s '%s'%s (see %s %s --help)", before, shown, after, TOOL_NAME, verb->name);
             return -1;
         }
         for (int id = 0; id < OPTION_COUNT; id++) {

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "model/report.h"
+
 #define TOOL_NAME "httpleak"
 #ifndef TOOL_VERSION
 #define TOOL_VERSION "0.1.0"
@@ -22,15 +24,13 @@ enum {
     EXIT_RUN_NOT_FOUND = 127,
 };
 
-enum verb_fail_on { FAIL_ON_ERROR, FAIL_ON_WARNING, FAIL_ON_NOTE, FAIL_ON_NEVER };
-
 /* What the options of a command line say. Strings point into argv. */
 struct verb_options {
     const char *json; /* file, "-": standard output, NULL: none */
     const char *output;
     const char *host;
     const char *source_root;
-    enum verb_fail_on fail_on;
+    enum report_severity fail_on;
     double grace_s;
     unsigned long limit; /* 0: all */
     bool quiet;

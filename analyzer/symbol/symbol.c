@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "httpleak/trace.h"
-#include "symbol/arena.h"
+#include "model/arena.h"
 #include "symbol/image.h"
 
 struct symbol_entry { /* a module */
@@ -60,10 +60,8 @@ static struct symbol_entry *symbolizer_module(struct symbolizer *s, const struct
     for (struct symbol_entry *m = s->modules; m; m = m->next)
         if (strcmp(m->path, path) == 0 && strcmp(m->build_id, build_id) == 0) return m;
     struct symbol_entry *m = arena_alloc(&s->arena, sizeof *m);
-    if (!m) return NULL;
-    m->path = arena_string(&s->arena, path);
-    m->build_id = arena_string(&s->arena, build_id);
-    if (!m->path || !m->build_id) return NULL;
+    m->path = arena_copy(&s->arena, path);
+    m->build_id = arena_copy(&s->arena, build_id);
     m->kind = symbol_module_kind(path, module ? module->flags : 0);
     m->next = s->modules;
     s->modules = m;
@@ -77,11 +75,11 @@ static const char *symbolizer_source(struct symbolizer *s, const char *file) {
         while (*tail == '/') tail++;
         char *path = NULL;
         if (strstr(tail, "../") || asprintf(&path, "%s/%s", root, tail) < 0) continue;
-        const char *kept = access(path, F_OK) == 0 ? arena_string(&s->arena, path) : NULL;
+        const char *kept = access(path, F_OK) == 0 ? arena_copy(&s->arena, path) : NULL;
         free(path);
         if (kept) return kept;
     }
-    return arena_string(&s->arena, file);
+    return arena_copy(&s->arena, file);
 }
 
 static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbol_entry *module,
@@ -92,7 +90,7 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
     size_t count = module->image ? image_lookup(module->image, exact || !address ? address : address - 1, found) : 0;
     size_t frames = count ? count : 1;
     struct symbol_names *names = arena_alloc(&s->arena, sizeof *names + frames * sizeof *names->frames);
-    for (size_t i = 0; names && i < frames; i++) {
+    for (size_t i = 0; i < frames; i++) {
         struct symbol_frame *f = &names->frames[i];
         f->module = module->path;
         f->build_id = module->build_id;
@@ -106,7 +104,7 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
             if (!f->hint) f->hint = "no symbols";
             continue;
         }
-        if (found[i].function) f->function = arena_string(&s->arena, found[i].function);
+        if (found[i].function) f->function = arena_copy(&s->arena, found[i].function);
         if (found[i].file) f->file = symbolizer_source(s, found[i].file);
         f->line = found[i].line > 0 ? found[i].line : 0;
         if (found[i].language) f->language = found[i].language;
@@ -115,7 +113,6 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
         free(found[i].function);
         free(found[i].file);
     }
-    if (!names) return NULL;
     names->module = module;
     names->address = address;
     names->exact = exact;
@@ -125,13 +122,11 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
 
 static struct symbol_names *symbolizer_names(struct symbolizer *s, const struct symbol_address *a) {
     struct symbol_entry *module = symbolizer_module(s, a->module);
-    if (!module) return NULL;
     uint64_t hash = (a->address ^ (uintptr_t)module) * 0x9e3779b97f4a7c15u;
     struct symbol_names **bucket = &s->names[(hash >> 32) % SYMBOL_BUCKETS];
     for (struct symbol_names *n = *bucket; n; n = n->next)
         if (n->module == module && n->address == a->address && n->exact == a->exact) return n;
     struct symbol_names *names = symbolizer_lookup(s, module, a->module, a->address, a->exact);
-    if (!names) return NULL;
     names->next = *bucket;
     *bucket = names;
     return names;
@@ -141,13 +136,9 @@ size_t symbolizer_resolve(struct symbolizer *s, const struct symbol_address *sta
                           const struct symbol_frame **out) {
     size_t total = 0;
     *out = NULL;
-    for (size_t i = 0; i < count; i++) {
-        const struct symbol_names *names = symbolizer_names(s, &stack[i]);
-        if (!names) return 0;
-        total += names->count;
-    }
-    struct symbol_frame *frames = total ? arena_alloc(&s->arena, total * sizeof *frames) : NULL;
-    if (!frames) return 0;
+    for (size_t i = 0; i < count; i++) total += symbolizer_names(s, &stack[i])->count;
+    if (total == 0) return 0;
+    struct symbol_frame *frames = arena_alloc(&s->arena, total * sizeof *frames);
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         const struct symbol_names *names = symbolizer_names(s, &stack[i]);

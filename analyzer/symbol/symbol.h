@@ -63,7 +63,7 @@ void symbolizer_free(struct symbolizer *symbolizer);
 
 /*
  * Names a whole stack, innermost frame first, inlined functions expanded in place; an address that cannot be named still
- * gives one frame with module and offset. Returns the number of frames in *out (0 only for count 0 or out of memory).
+ * gives one frame with module and offset. Returns the number of frames in *out (0 only for count 0).
  */
 size_t symbolizer_resolve(struct symbolizer *symbolizer, const struct symbol_address *stack, size_t count,
                           const struct symbol_frame **out);

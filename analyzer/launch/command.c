@@ -1,0 +1,87 @@
+/* fork, exec and wait, with the signals of the terminal left to the command. */
+#include "launch/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const int command_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+enum { COMMAND_SIGNALS = sizeof command_signals / sizeof *command_signals };
+
+static volatile sig_atomic_t command_pid;
+
+uint64_t command_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int command_exit_status(const struct command_end *end) { return end->signal ? 128 + end->signal : end->status; }
+
+/* The kernel's own signals (a key on the terminal, its hang-up) went to the whole foreground group: not sent again. */
+static void command_forward(int number, siginfo_t *info, void *context) {
+    (void)context;
+    int saved = errno;
+    if (info->si_code <= 0 && command_pid > 0 && info->si_pid != command_pid) kill(command_pid, number);
+    errno = saved;
+}
+
+/* In the child: reports through the pipe why exec failed; a successful exec closes the pipe. */
+static void command_exec(char *const *argv, int report) {
+    execvp(argv[0], argv);
+    int error = errno;
+    ssize_t n = write(report, &error, sizeof error);
+    _exit(n == (ssize_t)sizeof error ? 127 : 126);
+}
+
+static pid_t command_start(char *const *argv, int *error) {
+    int report[2];
+    struct sigaction saved[COMMAND_SIGNALS], child, forward = {.sa_sigaction = command_forward, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction wait = {.sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
+    sigset_t all, mask;
+    if (pipe2(report, O_CLOEXEC) != 0) return *error = errno, -1;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &mask);
+    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &forward, &saved[i]);
+    sigaction(SIGCHLD, &wait, &child);
+    pid_t pid = fork();
+    *error = errno;
+    if (pid == 0) {
+        for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &saved[i], NULL);
+        sigaction(SIGCHLD, &child, NULL);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
+        command_exec(argv, report[1]);
+    }
+    command_pid = pid;
+    sigset_t usual = mask;
+    for (int i = 0; i < COMMAND_SIGNALS; i++) sigdelset(&usual, command_signals[i]);
+    sigprocmask(SIG_SETMASK, &usual, NULL);
+    close(report[1]);
+    if (pid > 0) {
+        ssize_t n;
+        while ((n = read(report[0], error, sizeof *error)) < 0 && errno == EINTR) {}
+        if (n != (ssize_t)sizeof *error) *error = 0;
+    }
+    close(report[0]);
+    return pid;
+}
+
+struct command_end command_run(char *const *argv) {
+    struct command_end end = {.started_ns = command_now()};
+    end.pid = command_start(argv, &end.error);
+    int status = 0;
+    while (end.pid > 0 && waitpid(end.pid, &status, 0) < 0) {
+        if (errno == EINTR) continue;
+        end.error = errno;
+        break;
+    }
+    command_pid = 0;
+    end.ended_ns = command_now();
+    if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+    if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
+    return end;
+}
