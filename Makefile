@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 # config.mk is made once: installs what is missing, finds or builds the private libunwind. Without that one (no network, no
 # source package) the recorder takes its stacks with libgcc: slower, never wrong. `make deps` tries again.
 
-ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean format help deps,$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 ifneq ($(LIBUNWIND),$(LIBUNWIND_FOUND:/lib/libunwind.a=))
 $(shell rm -f $(BUILD)/config.mk)
@@ -81,7 +81,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SOURCES))
 NAMES = $(wildcard preload/interpose/names.def)
 EXTRA_EXPORTS = $(wildcard preload/interpose/exports.map)
 
-.PHONY: all deps programs unit check check-all lint asan tsan bench fuzz soak demo install clean help
+.PHONY: all deps programs unit check check-all lint asan tsan bench fuzz soak demo install clean help format
 
 all: $(BUILD)/libhttpleak.so $(BUILD)/httpleak
 
@@ -199,6 +199,10 @@ install: all
 	install -m 755 $(BUILD)/httpleak $(DESTDIR)$(PREFIX)/bin/httpleak
 	install -m 644 $(BUILD)/libhttpleak.so $(DESTDIR)$(PREFIX)/lib/httpleak/libhttpleak.so
 	install -m 644 include/httpleak/client.h $(DESTDIR)$(PREFIX)/include/httpleak/client.h
+	$(if $(LIBUNWIND_FOUND),install -m 644 $(LIBUNWIND)/COPYING $(DESTDIR)$(PREFIX)/lib/httpleak/libunwind.COPYING)
+
+format:
+	clang-format -i $$(find include preload analyzer tests .ci -name '*.[ch]')
 
 clean:
 	rm -rf $(BUILD)
@@ -209,7 +213,7 @@ help:
 	@echo 'make check      unit and integration tests, a few minutes'
 	@echo 'make check-all  the long ones too: sanitizers, fuzzing, lint, 200 kills'
 	@echo 'make bench      what it costs, against the bare program and its neighbours'
-	@echo 'make lint       clang-tidy and cppcheck'
+	@echo 'make lint       clang-tidy and cppcheck; make format is clang-format'
 	@echo 'make asan tsan fuzz soak'
 	@echo 'make deps       install what is missing, build the private libunwind'
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
