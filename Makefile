@@ -81,7 +81,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SOURCES))
 NAMES = $(wildcard preload/interpose/names.def)
 EXTRA_EXPORTS = $(wildcard preload/interpose/exports.map)
 
-.PHONY: all deps programs unit check check-all lint asan tsan bench fuzz soak demo install clean help format
+.PHONY: all deps programs unit check check-all lint asan tsan bench fuzz fuzz-programs soak demo install clean help format
 
 all: $(BUILD)/libhttpleak.so $(BUILD)/httpleak
 
@@ -172,8 +172,17 @@ deps-%:
 lint: deps-lint $(BUILD)/config.mk
 	@LINT_FLAGS="$(filter-out -MMD -MP -Werror,$(CFLAGS_UNIT))" .ci/lint
 
+# libFuzzer is clang's: everything again, with its coverage and the sanitizers in it.
+FUZZ_PROGRAMS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz-programs: $(FUZZ_PROGRAMS)
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/obj/recorder.a $(BUILD)/obj/analyzer.a
+	@mkdir -p $(@D)
+	$(call Q,link) $(CC) $(CFLAGS_UNIT) -fsanitize=fuzzer,address,undefined -DFUZZER -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS)
+
 fuzz: deps-lint $(BUILD)/config.mk
-	@BUILD=$(abspath $(BUILD)) FUZZ_FLAGS="$(filter-out -MMD -MP,$(CFLAGS_UNIT))" tests/fuzz/run
+	@mkdir -p $(BUILD)/fuzz && cp $(BUILD)/config.mk $(BUILD)/fuzz/
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=address,undefined,fuzzer-no-link WARN= fuzz-programs
+	@$(TEST_ENV) tests/fuzz/run
 
 bench: deps-test
 	@$(MAKE) --no-print-directory all programs $(BENCH_PROGRAMS)

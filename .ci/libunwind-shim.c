@@ -29,15 +29,15 @@ long shim_syscall(long number, ...);
 ssize_t shim_write(int fd, const void *buffer, size_t size);
 
 /* x86-64 has the assembly; elsewhere guessed frames are refused, which only makes their stacks shorter. */
-static int address_readable(const void *address)
-{
+static int address_readable(const void *address) {
     uintptr_t aligned = (uintptr_t)address & ~(uintptr_t)7;
 #if defined(__x86_64__)
     register long mask_size __asm__("r10") = 8;
     long result;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "0"((long)SYS_rt_sigprocmask), "D"(-1L), "S"(aligned), "d"(0L), "r"(mask_size)
+                     : "0"((long)SYS_rt_sigprocmask), "D"(-1L), "S"(aligned), "d"(0L),
+                       "r"(mask_size)
                      : "rcx", "r11", "memory");
     return result == -EINVAL;
 #else
@@ -46,83 +46,70 @@ static int address_readable(const void *address)
 }
 
 /* Files are only opened to name functions, which the analyzer does later and elsewhere. */
-static int refuse(void)
-{
+static int refuse(void) {
     errno = ENOSYS;
     return -1;
 }
 
-int shim_open(const char *path, int flags, ...)
-{
+int shim_open(const char *path, int flags, ...) {
     (void)path, (void)flags;
     return refuse();
 }
 
-int shim_close(int fd)
-{
+int shim_close(int fd) {
     (void)fd;
     return refuse();
 }
 
-int shim_stat(const char *path, struct stat *st)
-{
+int shim_stat(const char *path, struct stat *st) {
     (void)path, (void)st;
     return refuse();
 }
 
-int shim_fstat(int fd, struct stat *st)
-{
+int shim_fstat(int fd, struct stat *st) {
     (void)fd, (void)st;
     return refuse();
 }
 
-int shim_pipe2(int fds[2], int flags)
-{
+int shim_pipe2(int fds[2], int flags) {
     (void)fds, (void)flags;
     return refuse();
 }
 
-void *shim_malloc(size_t size)
-{
+void *shim_malloc(size_t size) {
     (void)size;
     return NULL;
 }
 
-void shim_free(void *memory)
-{
+void shim_free(void *memory) {
     (void)memory;
 }
 
-int shim_mincore(void *address, size_t length, unsigned char *vector)
-{
+int shim_mincore(void *address, size_t length, unsigned char *vector) {
     (void)length;
     *vector = 1;
     return address_readable(address) ? 0 : refuse();
 }
 
-int shim_msync(void *address, size_t length, int flags)
-{
+int shim_msync(void *address, size_t length, int flags) {
     (void)length, (void)flags;
     return address_readable(address) ? 0 : refuse();
 }
 
 /* "The pipe is empty": libunwind drains it before each check, and repeats while errno says EINTR, whoever set it. */
-ssize_t shim_read(int fd, void *buffer, size_t size)
-{
+ssize_t shim_read(int fd, void *buffer, size_t size) {
     (void)fd, (void)buffer, (void)size;
     errno = EAGAIN;
     return -1;
 }
 
 /* libunwind asks with a write of one byte whether the kernel could read it. */
-ssize_t shim_write(int fd, const void *buffer, size_t size)
-{
+ssize_t shim_write(int fd, const void *buffer, size_t size) {
     (void)fd;
     return address_readable(buffer) ? (ssize_t)size : refuse();
 }
 
-long shim_syscall(long number, ...)
-{
+long shim_syscall(long number, ...) {
     __builtin_va_list arguments;
     long fd;
     const void *buffer;
