@@ -27,7 +27,8 @@ void *arena_alloc(struct arena *arena, size_t size) {
         struct arena_block *fresh = calloc(1, sizeof *fresh + room);
         if (!fresh) out_of_memory();
         fresh->size = room;
-        if (block && room == size) { /* a large one: what is left of the current block stays in use */
+        if (block &&
+            room == size) { /* a large one: what is left of the current block stays in use */
             fresh->used = size;
             fresh->next = block->next;
             block->next = fresh;

@@ -13,7 +13,8 @@ struct arena {
 /* Zeroed memory, aligned for anything. Never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_copy(struct arena *arena, const char *text);
-char *arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_format(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void arena_free(struct arena *arena);
 
 /* realloc for arrays that grow by doubling: room for one more after `count` elements. Never NULL; free() it. */

@@ -43,17 +43,20 @@ enum model_bytes { MODEL_BYTES_UNKNOWN, MODEL_BYTES_NONE, MODEL_BYTES_WAIT };
 struct model_body;
 struct model_connection {
     struct trace_connection raw;
+    size_t index; /* of its slot */
     struct model_process *process;
     struct model_host *host;
-    struct model_body *body;  /* the open one, NULL: none */
-    bool counted;             /* is in the totals */
-    bool opaque_tls;          /* counted by its port alone: nothing of it can be seen */
+    struct model_body *body; /* the open one, NULL: none */
+    bool counted;            /* is in the totals */
+    bool opaque_tls;         /* counted by its port alone: nothing of it can be seen */
     bool idle;
-    enum model_bytes bytes;   /* do bytes wait in the socket? */
-    struct report_finding *root; /* set by the rules: the finding that all others about it follow from */
+    enum model_bytes bytes; /* do bytes wait in the socket? */
+    struct report_finding
+        *root; /* set by the rules: the finding that all others about it follow from */
 };
 struct model_body {
     struct trace_body raw;
+    size_t index; /* of its slot */
     struct model_process *process;
     struct model_connection *connection; /* NULL: its slot is gone (torn trace) */
     struct model_host *host;
@@ -61,11 +64,13 @@ struct model_body {
 };
 struct model_worker {
     struct trace_worker raw;
+    size_t index; /* of its slot */
     struct model_process *process;
     struct model_host *host;
     bool counted; /* a worker; else (main thread, no application I/O) evidence only */
     enum trace_worker_role role;
-    struct model_connection *dedicated; /* live connection it is dedicated to (the only one that it ever used) */
+    struct model_connection
+        *dedicated; /* live connection it is dedicated to (the only one that it ever used) */
 };
 struct model_site {
     struct trace_site raw;
@@ -80,12 +85,12 @@ struct model_process {
     enum report_end end;
     bool status_known;
     int status;
-    bool orderly;    /* ended by exit: the grace is over */
+    bool orderly; /* ended by exit: the grace is over */
     bool alive;
     uint64_t now_ns; /* the moment that it is judged at */
     uint64_t torn;
-    uint64_t history_from_ns; /* the oldest journal record; 0: the journal is whole */
-    struct model_connection *connections;
+    uint64_t history_from_ns;             /* the oldest journal record; 0: the journal is whole */
+    struct model_connection *connections; /* by id */
     size_t connection_count;
     struct model_body *bodies;
     size_t body_count;

@@ -17,7 +17,13 @@
 enum report_severity { SEVERITY_NEVER, SEVERITY_NOTE, SEVERITY_WARNING, SEVERITY_ERROR };
 enum report_confidence { CONFIDENCE_INFERRED, CONFIDENCE_PROVEN };
 enum report_verdict { VERDICT_CLEAN, VERDICT_NO_LEAK_SEEN, VERDICT_LEAKS };
-enum report_end { REPORT_END_EXIT, REPORT_END_SIGNAL, REPORT_END_EXEC, REPORT_END_RUNNING, REPORT_END_LOST };
+enum report_end {
+    REPORT_END_EXIT,
+    REPORT_END_SIGNAL,
+    REPORT_END_EXEC,
+    REPORT_END_RUNNING,
+    REPORT_END_LOST
+};
 
 struct report_totals {
     struct {
@@ -97,22 +103,23 @@ struct report_finding {
     const char *role;   /* stranded-worker: "reader", "writer", "both"; else NULL */
     const char *method; /* of the oldest object; NULL: no request */
     const char *path;
-    uint32_t status;    /* 0: none yet */
+    uint32_t status; /* 0: none yet */
     double oldest_age_s;
     uint64_t bytes_read;
     uint64_t bytes_expected; /* TRACE_UNKNOWN */
     struct report_stack request, connect, worker;
     struct report_object objects[REPORT_OBJECTS_MAX]; /* oldest first */
     size_t object_count;
-    uint64_t behind[4];           /* roots: stranded workers behind it, by enum trace_worker_role */
+    uint64_t behind[4]; /* roots: stranded workers behind it, by enum trace_worker_role */
     struct report_object parked[REPORT_OBJECTS_MAX]; /* roots: those workers */
     size_t parked_count;
 
     /* the rules' own */
     struct report_finding *next;
-    const char *detail; /* what tells findings of one rule and stack apart (the reason of a blind note), "" */
-    uint64_t order_ns;  /* age of the oldest object */
-    uint64_t identity;  /* hash of the user stack */
+    const char *
+        detail; /* what tells findings of one rule and stack apart (the reason of a blind note), "" */
+    uint64_t order_ns; /* age of the oldest object */
+    uint64_t identity; /* hash of the user stack */
     uint64_t cause_votes;
 };
 

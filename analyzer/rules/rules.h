@@ -16,7 +16,7 @@ struct rules_context;
 struct rule {
     const char *id;
     enum report_severity severity; /* the worst one that it gives */
-    const char *message;           /* template: {n} {host} {role} {detail}, {singular|plural} by the count */
+    const char *message; /* template: {n} {host} {role} {detail}, {singular|plural} by the count */
     const char *advice;
     const char *meaning; /* what `explain` prints, paragraph by paragraph */
     const char *mistake;
@@ -29,7 +29,8 @@ extern const struct rule rules_table[];
 const struct rule *rules_find(const char *id);
 
 /* Judges. The model, its traces and the symbolizer must outlive the report. `options` and `symbolizer` may be NULL. */
-struct report *rules_evaluate(struct model *model, struct symbolizer *symbolizer, const struct rules_options *options);
+struct report *rules_evaluate(struct model *model, struct symbolizer *symbolizer,
+                              const struct rules_options *options);
 void report_free(struct report *report);
 
 /* true when a finding at or above `fail_on` remains (SEVERITY_NEVER: never): exit status 23. */

@@ -31,7 +31,8 @@ static bool journal_load(struct trace_journal *journal, struct trace_file *file)
     return true;
 }
 
-bool trace_journal_next(struct trace_journal *journal, struct trace_file *file, struct trace_event *out) {
+bool trace_journal_next(struct trace_journal *journal, struct trace_file *file,
+                        struct trace_event *out) {
     while (!file->failed && journal->next < journal->end) {
         if (journal->chunk_at == journal->chunk_count && !journal_load(journal, file)) return false;
         *out = journal->chunk[journal->chunk_at++];

@@ -29,7 +29,8 @@ static const struct {
     [TRACE_REGION_JOURNAL] = {"journal", sizeof(struct trace_event)},
 };
 
-static void error_format(struct trace_error *error, const char *path, uint64_t offset, const char *format, va_list args) {
+static void error_format(struct trace_error *error, const char *path, uint64_t offset,
+                         const char *format, va_list args) {
     int n = snprintf(error->text, sizeof error->text, "%s: offset %" PRIu64 ": ", path, offset);
     if (n < 0 || (size_t)n >= sizeof error->text) n = 0;
     vsnprintf(error->text + n, sizeof error->text - (size_t)n, format, args);
@@ -52,8 +53,8 @@ bool trace_file_read(struct trace_file *file, uint64_t offset, void *out, size_t
         ssize_t n = pread(file->fd, (char *)out + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return trace_file_fail(file, offset + done, "expected %zu bytes, reading failed: %s", size - done,
-                                   strerror(errno));
+            return trace_file_fail(file, offset + done, "expected %zu bytes, reading failed: %s",
+                                   size - done, strerror(errno));
         if (n == 0) break;
         done += (size_t)n;
     }
@@ -75,57 +76,66 @@ static bool region_check(struct trace_file *file, const struct trace_header *hea
     uint64_t at = offsetof(struct trace_header, regions) + (uint64_t)kind * sizeof *region;
     const char *name = region_table[kind].name;
     if (region->record_size != region_table[kind].record_size)
-        return trace_file_fail(file, at, "expected %s records of %" PRIu64 " bytes, found %" PRIu64, name,
-                               region_table[kind].record_size, region->record_size);
+        return trace_file_fail(file, at, "expected %s records of %" PRIu64 " bytes, found %" PRIu64,
+                               name, region_table[kind].record_size, region->record_size);
     if (region->offset < TRACE_HEADER_SIZE || region->offset % 4096)
-        return trace_file_fail(file, at, "expected the %s region at a multiple of 4096, found %" PRIu64, name,
+        return trace_file_fail(file, at,
+                               "expected the %s region at a multiple of 4096, found %" PRIu64, name,
                                region->offset);
     if (region->offset > header->file_size || region->size > header->file_size - region->offset)
         return trace_file_fail(file, at,
-                               "expected the %s region within the file's %" PRIu64 " bytes, found %" PRIu64 "+%" PRIu64,
+                               "expected the %s region within the file's %" PRIu64
+                               " bytes, found %" PRIu64 "+%" PRIu64,
                                name, header->file_size, region->offset, region->size);
     if (region->size < region->record_size)
-        return trace_file_fail(file, at, "expected room for one %s record at least, found %" PRIu64 " bytes", name,
-                               region->size);
+        return trace_file_fail(file, at,
+                               "expected room for one %s record at least, found %" PRIu64 " bytes",
+                               name, region->size);
     if (region->populated > region->size)
-        return trace_file_fail(file, at, "expected at most %" PRIu64 " populated bytes in the %s region, found %" PRIu64,
+        return trace_file_fail(file, at,
+                               "expected at most %" PRIu64
+                               " populated bytes in the %s region, found %" PRIu64,
                                region->size, name, region->populated);
     return true;
 }
 
 /* A process that is gone can't write any more; in its trace an odd sequence number stays odd. */
 static bool header_is_live(const struct trace_header *header) {
-    if (header->end != TRACE_END_RUNNING || header->pid == 0 || header->pid > INT32_MAX) return false;
+    if (header->end != TRACE_END_RUNNING || header->pid == 0 || header->pid > INT32_MAX)
+        return false;
     return kill((pid_t)header->pid, 0) == 0 || errno == EPERM;
 }
 
 static bool header_check(struct trace_file *file, struct trace_header *header) {
     if (memcmp(header->magic, TRACE_MAGIC, sizeof header->magic) != 0)
-        return trace_file_fail(file, 0, "expected a httpleak trace (magic \"" TRACE_MAGIC "\"), found something else");
+        return trace_file_fail(
+            file, 0, "expected a httpleak trace (magic \"" TRACE_MAGIC "\"), found something else");
     if (header->byte_order != TRACE_BYTE_ORDER)
         return trace_file_fail(file, offsetof(struct trace_header, byte_order),
-                               "expected this machine's byte order (%08x), found %08x", TRACE_BYTE_ORDER,
-                               header->byte_order);
+                               "expected this machine's byte order (%08x), found %08x",
+                               TRACE_BYTE_ORDER, header->byte_order);
     if (header->version != TRACE_VERSION)
-        return trace_file_fail(file, offsetof(struct trace_header, version),
-                               "expected trace version %u, found %u%s", TRACE_VERSION, header->version,
-                               header->version > TRACE_VERSION ? " (written by a newer httpleak)" : "");
+        return trace_file_fail(
+            file, offsetof(struct trace_header, version), "expected trace version %u, found %u%s",
+            TRACE_VERSION, header->version,
+            header->version > TRACE_VERSION ? " (written by a newer httpleak)" : "");
     if (header->header_size != TRACE_HEADER_SIZE || header->region_count != TRACE_REGION_COUNT)
         return trace_file_fail(file, offsetof(struct trace_header, header_size),
-                               "expected a header of %u bytes and %u regions, found %u and %u", TRACE_HEADER_SIZE,
-                               TRACE_REGION_COUNT, header->header_size, header->region_count);
+                               "expected a header of %u bytes and %u regions, found %u and %u",
+                               TRACE_HEADER_SIZE, TRACE_REGION_COUNT, header->header_size,
+                               header->region_count);
     if (header->file_size < TRACE_HEADER_SIZE || header->file_size > INT64_MAX)
-        return trace_file_fail(file, offsetof(struct trace_header, file_size), "expected a file size, found %" PRIu64,
-                               header->file_size);
+        return trace_file_fail(file, offsetof(struct trace_header, file_size),
+                               "expected a file size, found %" PRIu64, header->file_size);
     for (int i = 0; i < TRACE_REGION_COUNT; i++)
         if (!region_check(file, header, i)) return false;
     if (header->end > TRACE_END_SIGNAL)
-        return trace_file_fail(file, offsetof(struct trace_header, end), "expected how the process ended (0 to 3), found %u",
-                               header->end);
+        return trace_file_fail(file, offsetof(struct trace_header, end),
+                               "expected how the process ended (0 to 3), found %u", header->end);
     if (header->argv_size > sizeof header->argv)
         return trace_file_fail(file, offsetof(struct trace_header, argv_size),
-                               "expected at most %zu bytes of arguments, found %u", sizeof header->argv,
-                               header->argv_size);
+                               "expected at most %zu bytes of arguments, found %u",
+                               sizeof header->argv, header->argv_size);
     header->recorder_version[sizeof header->recorder_version - 1] = 0;
     header->exe[sizeof header->exe - 1] = 0;
     header->argv[sizeof header->argv - 1] = 0;
@@ -142,7 +152,8 @@ static bool header_check_size(struct trace_file *file) {
             return trace_file_fail(file, file->size,
                                    "expected %" PRIu64 " more bytes (the %s region ends at %" PRIu64
                                    "): the trace is truncated",
-                                   region->offset + used - file->size, region_table[i].name, region->offset + used);
+                                   region->offset + used - file->size, region_table[i].name,
+                                   region->offset + used);
     }
     return true;
 }
@@ -153,7 +164,8 @@ static bool header_load(struct trace_file *file) {
     if (fstat(file->fd, &status) != 0)
         return trace_file_fail(file, 0, "expected a file, fstat failed: %s", strerror(errno));
     file->size = (uint64_t)status.st_size;
-    if (!trace_file_read(file, 0, &header, sizeof header) || !header_check(file, &header)) return false;
+    if (!trace_file_read(file, 0, &header, sizeof header) || !header_check(file, &header))
+        return false;
     file->header = header;
     file->live = header_is_live(&header);
     return header_check_size(file);
@@ -182,9 +194,10 @@ struct trace_file *trace_file_open(const char *path, struct trace_error *error) 
     else if ((uint64_t)status.st_size < TRACE_HEADER_SIZE && status.st_size >= 8) {
         char magic[8];
         if (trace_file_read(file, 0, magic, sizeof magic) && memcmp(magic, TRACE_MAGIC, 8) == 0)
-            trace_file_fail(file, (uint64_t)status.st_size,
-                            "expected a header of %u bytes, the file ends here: the trace is truncated",
-                            TRACE_HEADER_SIZE);
+            trace_file_fail(
+                file, (uint64_t)status.st_size,
+                "expected a header of %u bytes, the file ends here: the trace is truncated",
+                TRACE_HEADER_SIZE);
     }
     if (!file->failed) header_load(file);
     if (file->failed) {
@@ -227,7 +240,16 @@ uint64_t trace_file_torn(const struct trace_file *file) {
     return file->torn;
 }
 
-uint64_t trace_file_offset(const struct trace_file *file, enum trace_region_kind kind, size_t index) {
+uint64_t trace_file_offset(const struct trace_file *file, enum trace_region_kind kind,
+                           size_t index) {
     const struct trace_region *region = &file->header.regions[kind];
     return region->offset + (uint64_t)index * region->record_size;
+}
+
+void trace_file_fail_link(struct trace_file *file, enum trace_region_kind kind, size_t index,
+                          const char *target, uint64_t id, size_t count) {
+    trace_file_fail(
+        file, trace_file_offset(file, kind, index),
+        "expected a %s record that points at one of %zu %s records, found number %" PRIu64,
+        region_table[kind].name, count, target, id);
 }

@@ -53,8 +53,13 @@ bool trace_file_site(struct trace_file *file, size_t index, struct trace_site *o
 bool trace_file_host(struct trace_file *file, size_t index, struct trace_host *out);
 bool trace_file_module(struct trace_file *file, size_t index, struct trace_module *out);
 
+/* Sets the error for a record that points at a `target` (host, site...) that is not there: out of `count`. */
+void trace_file_fail_link(struct trace_file *file, enum trace_region_kind kind, size_t index,
+                          const char *target, uint64_t id, size_t count);
+
 /* Where record `index` is in the file: for messages. */
-uint64_t trace_file_offset(const struct trace_file *file, enum trace_region_kind kind, size_t index);
+uint64_t trace_file_offset(const struct trace_file *file, enum trace_region_kind kind,
+                           size_t index);
 
 /*
  * The string with this id, terminated; it may hold any byte. "" for id 0, and for one that is not complete. Lives as long as
@@ -67,10 +72,11 @@ const struct trace_stack *trace_file_stack(struct trace_file *file, uint32_t id)
 /* ---- journal ---- */
 
 struct trace_journal {
-    uint64_t next;        /* place of the next record */
-    uint64_t end;         /* place after the last one */
-    uint64_t first_place; /* the oldest place that the ring still holds; 0: nothing was overwritten */
-    uint64_t skipped;     /* places whose record was torn, being written, or overwritten meanwhile */
+    uint64_t next; /* place of the next record */
+    uint64_t end;  /* place after the last one */
+    uint64_t
+        first_place;  /* the oldest place that the ring still holds; 0: nothing was overwritten */
+    uint64_t skipped; /* places whose record was torn, being written, or overwritten meanwhile */
     size_t chunk_at, chunk_count;
     struct trace_event chunk[512];
 };
@@ -78,7 +84,8 @@ struct trace_journal {
 /* Starts at the oldest record that is left. */
 void trace_journal_begin(struct trace_journal *journal, struct trace_file *file);
 /* The next valid record; false at the end. */
-bool trace_journal_next(struct trace_journal *journal, struct trace_file *file, struct trace_event *out);
+bool trace_journal_next(struct trace_journal *journal, struct trace_file *file,
+                        struct trace_event *out);
 
 /* "connection-open" and the like; "unknown" for a number that no version 1 recorder writes. Pure. */
 const char *trace_event_name(uint16_t type);

@@ -17,10 +17,12 @@ struct slot_parts {
 #define PART(type, field) offsetof(struct type, field)
 static const struct slot_parts connection_parts = {
     6,
-    {PART(trace_connection, seq), PART(trace_connection, read_seq), PART(trace_connection, write_seq),
-     PART(trace_connection, exchange_seq), PART(trace_connection, wait_seq), PART(trace_connection, sample_seq)},
+    {PART(trace_connection, seq), PART(trace_connection, read_seq),
+     PART(trace_connection, write_seq), PART(trace_connection, exchange_seq),
+     PART(trace_connection, wait_seq), PART(trace_connection, sample_seq)},
 };
-static const struct slot_parts body_parts = {2, {PART(trace_body, seq), PART(trace_body, progress_seq)}};
+static const struct slot_parts body_parts = {
+    2, {PART(trace_body, seq), PART(trace_body, progress_seq)}};
 static const struct slot_parts worker_parts = {
     3,
     {PART(trace_worker, seq), PART(trace_worker, io_seq), PART(trace_worker, wait_seq)},
@@ -37,20 +39,25 @@ size_t trace_file_count(const struct trace_file *file, enum trace_region_kind ki
     uint64_t used = trace_file_used(file, kind);
     uint64_t populated = file->header.regions[kind].populated;
     if (populated && used > populated) used = populated;
-    uint64_t there = file->size > file->header.regions[kind].offset ? file->size - file->header.regions[kind].offset : 0;
+    uint64_t there = file->size > file->header.regions[kind].offset
+                         ? file->size - file->header.regions[kind].offset
+                         : 0;
     if (used > there) used = there;
     return (size_t)(used / file->header.regions[kind].record_size);
 }
 
 /* Record `index`, out of a block that is read at once: for traces that stand still. */
-static bool record_from_block(struct trace_file *file, enum trace_region_kind kind, size_t index, void *out) {
+static bool record_from_block(struct trace_file *file, enum trace_region_kind kind, size_t index,
+                              void *out) {
     size_t size = (size_t)file->header.regions[kind].record_size;
-    if (file->block_kind != kind || index < file->block_first || index >= file->block_first + file->block_count) {
+    if (file->block_kind != kind || index < file->block_first ||
+        index >= file->block_first + file->block_count) {
         if (!file->block) file->block = malloc(BLOCK_SIZE);
         if (!file->block) return trace_file_fail(file, 0, "out of memory");
         size_t left = trace_file_count(file, kind) - index, fits = BLOCK_SIZE / size;
         file->block_count = 0;
-        if (!trace_file_read(file, trace_file_offset(file, kind, index), file->block, (left < fits ? left : fits) * size))
+        if (!trace_file_read(file, trace_file_offset(file, kind, index), file->block,
+                             (left < fits ? left : fits) * size))
             return false;
         file->block_kind = kind;
         file->block_first = index;
@@ -60,7 +67,8 @@ static bool record_from_block(struct trace_file *file, enum trace_region_kind ki
     return true;
 }
 
-static bool record_read(struct trace_file *file, enum trace_region_kind kind, size_t index, void *out) {
+static bool record_read(struct trace_file *file, enum trace_region_kind kind, size_t index,
+                        void *out) {
     if (index >= trace_file_count(file, kind)) return false;
     if (!file->live) return record_from_block(file, kind, index, out);
     return trace_file_read(file, trace_file_offset(file, kind, index), out,
@@ -72,19 +80,21 @@ static bool record_read(struct trace_file *file, enum trace_region_kind kind, si
  * is the same even one in the first and the third, nobody wrote the part while the second was taken. When that holds for all
  * parts at once, the copy shows one moment; after many tries each part is taken from where it last held still.
  */
-static bool slot_read(struct trace_file *file, enum trace_region_kind kind, size_t index, const struct slot_parts *parts,
-                      void *out) {
+static bool slot_read(struct trace_file *file, enum trace_region_kind kind, size_t index,
+                      const struct slot_parts *parts, void *out) {
     size_t size = (size_t)file->header.regions[kind].record_size;
     if (!record_read(file, kind, index, out)) return false;
     if (!file->live) {
-        for (size_t i = 0; i < parts->count; i++) file->torn += part_seq(out, parts->at[i]) & 1;
+        for (size_t i = 0; i < parts->count; i++)
+            file->torn += part_seq(out, parts->at[i]) & 1;
         return true;
     }
     uint8_t before[sizeof(struct trace_connection)], copy[sizeof before], after[sizeof before];
     bool stable[6] = {false};
     memcpy(before, out, size);
     for (int tries = 0; tries < SNAPSHOT_TRIES; tries++) {
-        if (!record_read(file, kind, index, copy) || !record_read(file, kind, index, after)) return false;
+        if (!record_read(file, kind, index, copy) || !record_read(file, kind, index, after))
+            return false;
         size_t held = 0;
         for (size_t i = 0; i < parts->count; i++) {
             size_t at = parts->at[i], end = i + 1 < parts->count ? parts->at[i + 1] : size;
@@ -98,7 +108,8 @@ static bool slot_read(struct trace_file *file, enum trace_region_kind kind, size
         memcpy(before, after, size);
         if (tries > 8) nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
     }
-    for (size_t i = 0; i < parts->count; i++) file->torn += !stable[i];
+    for (size_t i = 0; i < parts->count; i++)
+        file->torn += !stable[i];
     return true;
 }
 
@@ -137,7 +148,8 @@ bool trace_file_host(struct trace_file *file, size_t index, struct trace_host *o
         file->torn += !file->live;
         return false;
     }
-    if (out->peer_count > TRACE_HOST_PEERS) out->peer_count = TRACE_HOST_PEERS; /* counts those beyond, too */
+    if (out->peer_count > TRACE_HOST_PEERS)
+        out->peer_count = TRACE_HOST_PEERS; /* counts those beyond, too */
     return true;
 }
 
@@ -149,7 +161,7 @@ bool trace_file_module(struct trace_file *file, size_t index, struct trace_modul
     }
     if (out->build_id_size > TRACE_BUILD_ID_MAX)
         return trace_file_fail(file, trace_file_offset(file, TRACE_REGION_MODULE, index),
-                               "expected a build id of at most %u bytes, found %u", TRACE_BUILD_ID_MAX,
-                               out->build_id_size);
+                               "expected a build id of at most %u bytes, found %u",
+                               TRACE_BUILD_ID_MAX, out->build_id_size);
     return true;
 }
