@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "http/http1.h"
+#include "record/clock.h"
 #include "record/intern.h"
 #include "record/trace.h"
 
@@ -39,9 +40,12 @@ struct exchange { /* a request that was sent (or is being sent) and has no compl
     uint32_t committed; /* 0: the send that carries it has not returned yet; whoever sets it to 1 counts it */
     uint32_t method, path, stack, tid;
     uint32_t host, site; /* of the request */
-    bool upgrade;
+    bool upgrade, no_reuse;
     uint64_t time_ns;
 };
+
+/* How a connection leaves: by its last close, found closed, or because it speaks no HTTP. */
+enum connection_end { END_NOT, END_CLOSED, END_FOUND_CLOSED, END_FOREIGN, END_FAILED };
 
 enum wire { WIRE_NEW, WIRE_PLAIN, WIRE_TLS, WIRE_TUNNEL, WIRE_BLIND };
 
@@ -51,29 +55,37 @@ struct connection {
     struct trace_connection *slot;
     uint32_t index;
     uint32_t read_lock, write_lock; /* 0 or the tid inside a hook of that half; held across no call of the program's */
-    uint32_t closing;               /* the last fd is gone; who holds a half last ends the connection */
-    uint32_t finished;              /* ended once */
-    int32_t fd;                     /* first fd number */
+    uint32_t ending;                /* enum connection_end: who leaves a half last carries it out */
     uint32_t exchanges;             /* committed requests other than CONNECT */
+    uint32_t start_stack, start_tid; /* of the request whose head is going out */
     uint32_t ring_head, ring_tail;  /* pushed by the writer, popped by the reader */
     struct exchange ring[EXCHANGE_RING];
     enum wire wire;
     bool via_proxy;
-    uint32_t tunnel_host, tunnel_port; /* CONNECT target (string id), asked for; used when the tunnel stands */
-    uint32_t sni_name;                 /* string id */
-    uint32_t resolved_name;            /* string id */
     uint16_t peer_port;
     uint64_t tls_object;               /* address, 0: none */
     uint64_t client_random;            /* hash of the ClientHello random, 0: not seen */
     struct trace_body *body;           /* the open body being received */
-    uint64_t stall_ns;                 /* of the read attempt under way */
-    uint32_t epoll_set;                /* index + 1 of the epoll set it is registered in, 0: none */
+    struct body_last {                 /* the newest body that ended, for handles opened late */
+        uint64_t id;
+        uint32_t site;
+        bool drained, handle_seen;
+    } last_body;
+    uint64_t stall_ns;                 /* before the read attempt under way */
+    bool eof;                          /* the peer's end was seen */
     struct http1_request request;
     struct http1_response response;
 };
 
-/* The connection behind a fd of ours, NULL if there is none (epoll sets, inherited and stale entries give NULL). */
+/*
+ * The connection behind a fd of ours, NULL if there is none (epoll sets, inherited and stale entries give NULL). Using an
+ * inherited one marks it as shared in the parent's trace, once.
+ */
 struct connection *connection_of_fd(int fd);
+/* Its table entry. */
+uint64_t connection_entry(const struct connection *);
+/* Highest fd number that was ever ours, for loops over the table. */
+extern int fd_highest;
 struct connection *connection_at(uint32_t slot_index);
 
 /* After connect(2) returned: result and error as the caller will see them. Creates the connection (and the trace) or completes it. */
@@ -95,14 +107,15 @@ static inline void connection_fd_new(int fd) {
     if (fd_is_ours(fd)) connection_fd_closing(fd, true);
 }
 void connection_shutdown(struct connection *, int how);
-/* The peer ended (error 0) or the network did (errno of the failed read). */
-void connection_eof(struct connection *, int error);
 
 /* Locks of a half: false when somebody else is inside after a bounded wait. */
 bool connection_lock_read(struct connection *);
 void connection_unlock_read(struct connection *);
 bool connection_lock_write(struct connection *);
 void connection_unlock_write(struct connection *);
+
+/* Hands over the connection's end; carried out now, or by whoever is inside a half when he leaves it. */
+void connection_end(struct connection *, enum connection_end);
 
 /* Takes samples of sockets (queued bytes, TCP state): all live ones at an orderly end; at transitions at most once a second
  * and a few connections each. */
@@ -115,7 +128,17 @@ void connection_restrict(void);
 void connection_after_fork(void);
 void connection_before_exec(void);
 
-/* The host that the connection belongs to, best knowledge; called as more gets known. */
+/*
+ * The host that the connection belongs to, as far as it is known; final with the first exchange, ignored after it. name: an
+ * interned string. Its scheme follows from the wire, a Unix socket keeps its own name.
+ */
 void connection_set_host(struct connection *, uint32_t name, uint16_t port);
+/* A host record for an authority asked for on this connection (name, port as above). */
+uint32_t connection_host_for(struct connection *, uint32_t name, uint16_t port);
+/* For other files of this room: an entry is put under a number; all numbers of a connection are forgotten. */
+void connection_fd_set(int fd, uint64_t entry);
+void connection_fd_forget(struct connection *);
+void connection_flag(struct connection *, uint32_t flag);
+void connection_note(struct connection *, struct trace_event *, uint64_t now); /* journal, with id and tid filled in */
 
 #endif

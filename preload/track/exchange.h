@@ -1,0 +1,22 @@
+/*
+ * Exchanges of a connection: requests queue up as they are written, responses take them off.
+ *
+ * A request is queued before the send that carries it and committed (counted, journaled) after it, by the writer, or by the
+ * reader if the answer was quicker than send's return. The ring has one writer (inside the writing half) and one reader
+ * (inside the reading half); the slot's exchange line and commits belong to the writing half.
+ */
+#ifndef TRACK_EXCHANGE_H
+#define TRACK_EXCHANGE_H
+
+#include "track/connection.h"
+
+/* Inside the writing half: a request head is complete. False: the ring is full, the connection is blind now. */
+bool exchange_queue(struct connection *, const struct http1_request_head *);
+/* Inside the writing half: counts those of [from, ring_head) that are not yet. */
+void exchange_commit(struct connection *, uint32_t from, uint64_t now);
+/* Inside the reading half: the oldest outstanding one, committed by now; NULL if nobody asked. */
+struct exchange *exchange_oldest(struct connection *, uint64_t now);
+/* Inside the reading half: its response is complete. */
+void exchange_done(struct connection *, uint64_t now);
+
+#endif

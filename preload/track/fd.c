@@ -1,0 +1,139 @@
+/* The fd table: which number means which connection or epoll set, through dup, close in all its forms, and fork. */
+#include <fcntl.h>
+
+#include "record/sys.h"
+#include "track/connection.h"
+#include "track/process.h"
+#include "track/wait.h"
+#include "track/worker.h"
+
+uint64_t fd_table[FD_LIMIT];
+int fd_highest = -1;
+
+#define ENTRY_INDEX(e) ((uint32_t)((e) & 0x7fffffffu) - 1)
+#define ENTRY_ID(e) ((uint32_t)((e) >> 32) & 0xffffffu)
+#define ENTRY_GENERATION(e) ((uint32_t)((e) >> 56))
+
+uint64_t connection_entry(const struct connection *c) {
+    return (uint64_t)(process_generation & 0xff) << 56 | (c->id & 0xffffffu) << 32 | (c->index + 1);
+}
+
+static bool entry_inherited(uint64_t e) {
+    return ENTRY_GENERATION(e) != (process_generation & 0xff);
+}
+
+static bool entry_clear(int fd, uint64_t e) {
+    return __atomic_compare_exchange_n(&fd_table[fd], &e, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* The child does I/O on a connection of its parent's: what happens on it is not the parent's alone any more. */
+static void mark_shared(uint64_t e) {
+    struct trace_map *t = trace_of_parent;
+    if (!t || (e & FD_EPOLL) || ENTRY_INDEX(e) >= t->connection_limit) return;
+    struct trace_connection *slot = &t->connections[ENTRY_INDEX(e)];
+    if ((slot->id & 0xffffffu) == ENTRY_ID(e))
+        __atomic_fetch_or(&slot->flags, TRACE_CONNECTION_SHARED, __ATOMIC_RELAXED);
+}
+
+static struct connection *entry_connection(uint64_t e) {
+    struct connection *c = connection_at(ENTRY_INDEX(e));
+    if (!c || c->id == 0 || (c->id & 0xffffffu) != ENTRY_ID(e)) return NULL;
+    return c;
+}
+
+struct connection *connection_of_fd(int fd) {
+    const uint64_t e = fd_entry(fd);
+    if (e == 0 || (e & FD_EPOLL)) return NULL;
+    process_check_fork();
+    if (__builtin_expect(entry_inherited(e), 0)) {
+        if (process_is_vfork_child()) return NULL;
+        mark_shared(e);
+        entry_clear(fd, e);
+        return NULL;
+    }
+    return entry_connection(e);
+}
+
+/* Another number of a connection that lost the one its slot names. */
+static void name_another_fd(struct connection *c) {
+    const uint64_t e = connection_entry(c);
+    for (int fd = 0; fd <= fd_highest; fd++)
+        if (fd_entry(fd) == e) {
+            __atomic_store_n(&c->slot->fd, fd, __ATOMIC_RELAXED);
+            return;
+        }
+}
+
+void connection_fd_closing(int fd, bool found) {
+    const uint64_t e = fd_entry(fd);
+    if (e == 0) return;
+    process_check_fork();
+    if (process_is_vfork_child()) return; /* it has our memory, but closes its own copy */
+    if (!entry_clear(fd, e)) return;
+    if (entry_inherited(e)) return;
+    if (e & FD_EPOLL) {
+        wait_epoll_closed(e);
+        return;
+    }
+    struct connection *c = entry_connection(e);
+    if (!c) return;
+    const uint32_t left = __atomic_sub_fetch(&c->slot->fd_count, 1, __ATOMIC_ACQ_REL);
+    if (left == 0) {
+        connection_end(c, found ? END_FOUND_CLOSED : END_CLOSED);
+        return;
+    }
+    if (c->slot->fd == fd) name_another_fd(c);
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)fd, .arg = (uint16_t)left};
+    connection_note(c, &event, clock_now());
+}
+
+void connection_range_closing(unsigned first, unsigned last) {
+    const int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
+    for (unsigned fd = first; fd <= last && highest >= 0 && fd <= (unsigned)highest; fd++)
+        if (fd_is_ours((int)fd)) connection_fd_closing((int)fd, false);
+}
+
+void connection_fd_set(int fd, uint64_t entry) {
+    __atomic_store_n(&fd_table[fd], entry, __ATOMIC_RELEASE);
+    int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
+    while (fd > highest && !__atomic_compare_exchange_n(&fd_highest, &highest, fd, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) continue;
+}
+
+void connection_fd_duplicated(int old_fd, int new_fd) {
+    const uint64_t e = fd_entry(old_fd);
+    if (e == 0 || (unsigned)new_fd >= FD_LIMIT || old_fd == new_fd) return;
+    process_check_fork();
+    if (process_is_vfork_child()) return;
+    if (entry_inherited(e) || (e & FD_EPOLL)) {
+        /* An inherited one stays recognizable under its new number (a shell's redirection to 0 or 1). */
+        if (entry_inherited(e)) connection_fd_set(new_fd, e);
+        return;
+    }
+    struct connection *c = entry_connection(e);
+    if (!c) return;
+    const uint32_t count = __atomic_add_fetch(&c->slot->fd_count, 1, __ATOMIC_ACQ_REL);
+    connection_fd_set(new_fd, e);
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)new_fd, .arg = (uint16_t)count};
+    connection_note(c, &event, clock_now());
+}
+
+/* Forgets every number of a connection that is given up while the program keeps its fds. */
+void connection_fd_forget(struct connection *c) {
+    const uint64_t e = connection_entry(c);
+    if (c->slot->fd_count == 1 && c->slot->fd >= 0 && entry_clear(c->slot->fd, e)) return;
+    for (int fd = 0; fd <= fd_highest; fd++)
+        if (fd_entry(fd) == e) entry_clear(fd, e);
+}
+
+/*
+ * A child of fork execs: a connection of its parent's that it carries on as 0, 1 or 2 was handed over on purpose (bash's
+ * /dev/tcp with `cat <&3`), and the parent does not answer for it alone.
+ */
+void connection_before_exec(void) {
+    for (int fd = 0; fd <= 2; fd++) {
+        const uint64_t e = fd_entry(fd);
+        if (e == 0 || !entry_inherited(e)) continue;
+        const long flags = sys_call(SYS_fcntl, fd, F_GETFD);
+        if (flags >= 0 && !(flags & FD_CLOEXEC)) mark_shared(e);
+    }
+}

@@ -1,0 +1,422 @@
+/* Bytes to framing: classifies a connection by its first bytes, feeds requests before a send and responses after a read. */
+#include <errno.h>
+#include <string.h>
+
+#include "track/body.h"
+#include "track/exchange.h"
+#include "track/flow.h"
+#include "track/tls.h"
+#include "track/worker.h"
+
+struct writing { /* context of the request parser's events */
+    struct connection *c;
+    uint32_t again; /* re-feed after a short send: heads before this place are queued already */
+};
+
+/* ---- requests ---- */
+
+static void request_start(void *context) {
+    struct writing *w = context;
+    if ((int32_t)(w->again - w->c->ring_head) > 0) return; /* its stack was taken before the send */
+    w->c->start_stack = stack_here();
+    w->c->start_tid = thread_tid();
+}
+
+static void request_head(void *context, const struct http1_request_head *head) {
+    struct writing *w = context;
+    struct connection *c = w->c;
+    if ((int32_t)(w->again - c->ring_head) > 0) {
+        c->ring_head++; /* the same head as before the send, still in its place */
+        return;
+    }
+    if (!exchange_queue(c, head)) connection_blind(c, TRACE_BLIND_PIPELINE);
+}
+
+static void request_end(void *context) {
+    (void)context;
+}
+
+static const struct http1_request_ops request_ops = {.start = request_start, .head = request_head, .end = request_end};
+
+static void request_status(struct connection *c, enum http1_status status) {
+    switch (status) {
+    case HTTP1_FOREIGN: connection_drop(c); break;
+    case HTTP1_HTTP2:
+        connection_flag(c, TRACE_CONNECTION_H2);
+        connection_blind(c, TRACE_BLIND_HTTP2);
+        break;
+    case HTTP1_BLIND: connection_blind(c, TRACE_BLIND_FRAMING); break;
+    default: break;
+    }
+}
+
+static void feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again) {
+    struct writing w = {c, again};
+    for (int i = 0; i < count && limit > 0 && c->wire != WIRE_BLIND; i++) {
+        const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
+        size_t consumed = 0;
+        if (n == 0) continue;
+        const enum http1_status status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, &w);
+        if (status != HTTP1_OK) {
+            request_status(c, status);
+            return;
+        }
+        limit -= n;
+    }
+}
+
+static const struct iovec *first_bytes(const struct iovec *iov, int count) {
+    for (int i = 0; i < count; i++)
+        if (iov[i].iov_len > 0 && iov[i].iov_base) return &iov[i];
+    return NULL;
+}
+
+/* A TLS record of the handshake, any version of the record layer. */
+static bool looks_like_tls(const uint8_t *bytes, size_t n) {
+    return n >= 3 && bytes[0] == 0x16 && bytes[1] == 3 && bytes[2] <= 4;
+}
+
+/* The first bytes that we say decide what the connection speaks on the wire. */
+static void classify(struct connection *c, const struct iovec *first) {
+    if (looks_like_tls(first->iov_base, first->iov_len)) c->wire = WIRE_TLS;
+    else c->wire = WIRE_PLAIN;
+    if (c->slot->host != 0 && c->wire == WIRE_PLAIN) {
+        const struct trace_host *host = &trace->hosts[c->slot->host];
+        connection_set_host(c, host->name, host->port); /* again, now with a scheme */
+    }
+}
+
+/* Application bytes: the plaintext of a followed TLS connection, whatever goes over a plain one, or opaque TLS data. */
+static bool carries_application(const struct connection *c, enum flow_layer layer) {
+    if (layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) return true;
+    return (c->slot->flags & (TRACE_CONNECTION_TLS_DATA | TRACE_CONNECTION_TLS_FOLLOWED)) == TRACE_CONNECTION_TLS_DATA;
+}
+
+/* What the parser shall see: the wire itself unless TLS (or a tunnel, or nothing any more) is on it. */
+static bool is_parsed(const struct connection *c, enum flow_layer layer) {
+    return layer == FLOW_PLAINTEXT ? c->wire == WIRE_TLS : c->wire == WIRE_PLAIN;
+}
+
+static uint64_t total(const struct iovec *iov, int count) {
+    uint64_t n = 0;
+    for (int i = 0; i < count; i++) n += iov[i].iov_len;
+    return n;
+}
+
+void flow_write_before(struct flow_write *f, struct connection *c, enum flow_layer layer, const struct iovec *iov, int count) {
+    f->connection = c;
+    if (!c) return;
+    f->id = c->id;
+    f->layer = layer;
+    f->parsed = false;
+    const struct iovec *first = first_bytes(iov, count);
+    if (layer == FLOW_WIRE && first) {
+        const bool fresh = c->wire == WIRE_NEW;
+        if (fresh) classify(c, first);
+        if (c->wire == WIRE_TLS) tls_wire_write(c, first->iov_base, first->iov_len, fresh);
+    }
+    if (carries_application(c, layer)) worker_io_begin(c, true);
+    if (!is_parsed(c, layer) || !first) return;
+    if (!connection_lock_write(c)) {
+        connection_blind(c, TRACE_BLIND_CONCURRENT);
+        return;
+    }
+    f->parsed = true;
+    f->parsed_bytes = total(iov, count);
+    f->ring_before = c->ring_head;
+    http1_request_copy(&f->snapshot, &c->request);
+    feed_request(c, iov, count, UINT64_MAX, c->ring_head);
+    f->ring_after = c->ring_head;
+    connection_unlock_write(c);
+}
+
+/* The send took less than it was given: what the parser saw beyond that has not been said (yet). */
+static void take_back(struct flow_write *f, const struct iovec *iov, int count, uint64_t taken) {
+    struct connection *c = f->connection;
+    if (c->ring_head != f->ring_after) { /* somebody else wrote in between: there is no telling whose bytes went first */
+        connection_blind(c, TRACE_BLIND_CONCURRENT);
+        return;
+    }
+    http1_request_copy(&c->request, &f->snapshot);
+    c->ring_head = f->ring_before;
+    feed_request(c, iov, count, taken, f->ring_after);
+}
+
+static bool still_there(const struct connection *c, uint64_t id) {
+    return c && __atomic_load_n(&c->id, __ATOMIC_ACQUIRE) == id;
+}
+
+void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, ssize_t result, int error) {
+    struct connection *c = f->connection;
+    (void)error;
+    if (!c) return;
+    const uint64_t taken = result > 0 ? (uint64_t)result : 0;
+    const uint64_t now = clock_coarse();
+    if (carries_application(c, f->layer)) worker_io_end(true, taken, now);
+    if (!still_there(c, f->id)) return;
+    if (taken && f->layer == FLOW_WIRE) connection_established(c);
+    if (!connection_lock_write(c)) {
+        connection_blind(c, TRACE_BLIND_CONCURRENT);
+        return;
+    }
+    if (f->parsed && c->wire != WIRE_BLIND) {
+        if (taken < f->parsed_bytes) take_back(f, iov, count, taken);
+        if (c->ring_head != f->ring_before) {
+            const uint64_t precise = clock_now();
+            exchange_commit(c, f->ring_before, precise);
+            connection_sample_some(precise);
+        }
+    }
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->write_seq);
+    slot->write_attempt_ns = now;
+    if (f->layer == FLOW_WIRE) slot->write_bytes += taken;
+    if (f->layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) slot->write_app_bytes += taken;
+    if (taken && carries_application(c, f->layer)) slot->writer_tid = thread_tid();
+    slot_end(&slot->write_seq);
+    connection_unlock_write(c);
+}
+
+void flow_write_unseen(struct connection *c, uint64_t n) {
+    if (!c || n == 0) return;
+    connection_established(c);
+    if (!connection_lock_write(c)) return;
+    if (c->wire == WIRE_NEW) connection_blind(c, TRACE_BLIND_UNSEEN);
+    struct writing w = {c, c->ring_head};
+    if (c->wire == WIRE_PLAIN && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
+        connection_blind(c, TRACE_BLIND_UNSEEN);
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->write_seq);
+    slot->write_attempt_ns = clock_coarse();
+    slot->write_bytes += n;
+    if (c->wire != WIRE_TLS) slot->write_app_bytes += n;
+    slot->writer_tid = thread_tid();
+    slot_end(&slot->write_seq);
+    connection_unlock_write(c);
+}
+
+/* ---- responses ---- */
+
+struct reading { /* context of the response parser's events */
+    struct connection *c;
+    uint64_t now;
+    enum http1_method_kind kind; /* of the request that is being answered */
+};
+
+static bool response_request(void *context, enum http1_method_kind *kind) {
+    struct reading *r = context;
+    const struct exchange *exchange = exchange_oldest(r->c, r->now);
+    if (!exchange) return false;
+    *kind = r->kind = exchange->kind;
+    return true;
+}
+
+static void response_head(void *context, const struct http1_response_head *head) {
+    struct reading *r = context;
+    struct connection *c = r->c;
+    const struct exchange *exchange = exchange_oldest(c, r->now);
+    if (!exchange) return;
+    slot_begin(&c->slot->read_seq);
+    c->slot->last_status = head->status;
+    slot_end(&c->slot->read_seq);
+    struct trace_event event = {.type = TRACE_EVENT_RESPONSE, .object = c->slot->responses + 1, .arg = head->status};
+    connection_note(c, &event, r->now);
+    if (!head->is_final) return;
+    if (!head->keep_alive) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
+    const bool has_body = head->framing == HTTP1_BODY_CHUNKED || head->framing == HTTP1_BODY_UNTIL_CLOSE ||
+                          (head->framing == HTTP1_BODY_LENGTH && head->length > 0);
+    if (has_body) body_open(c, exchange, head, r->now);
+}
+
+static void response_body(void *context, uint64_t bytes) {
+    struct reading *r = context;
+    body_progress(r->c, bytes, r->now);
+}
+
+static void response_end(void *context) {
+    struct reading *r = context;
+    body_end(r->c, BODY_DRAINED, r->now);
+    exchange_done(r->c, r->now);
+}
+
+static const struct http1_response_ops response_ops = {
+    .request = response_request, .head = response_head, .body = response_body, .end = response_end};
+
+/* After a CONNECT was granted the connection starts anew, with the target's host until its first exchange names one. */
+static void tunnel_begins(struct reading *r) {
+    struct connection *c = r->c;
+    const bool connected = r->kind == HTTP1_METHOD_CONNECT;
+    const struct exchange *exchange = &c->ring[c->ring_tail % EXCHANGE_RING];
+    const uint32_t target = exchange->host;
+    exchange_done(c, r->now);
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TUNNEL, .arg = connected ? 2 : 1};
+    connection_note(c, &event, r->now);
+    if (!connected) {
+        c->wire = WIRE_TUNNEL;
+        c->slot->protocol = TRACE_PROTOCOL_TUNNEL;
+        return;
+    }
+    connection_flag(c, TRACE_CONNECTION_PROXY);
+    if (c->wire == WIRE_TLS) { /* TLS inside TLS: its inner plaintext is another object's, not followed */
+        connection_blind(c, TRACE_BLIND_TLS);
+        return;
+    }
+    if (!connection_lock_write(c)) {
+        connection_blind(c, TRACE_BLIND_CONCURRENT);
+        return;
+    }
+    memset(&c->request, 0, sizeof c->request);
+    memset(&c->response, 0, sizeof c->response);
+    c->wire = WIRE_NEW;
+    connection_unlock_write(c);
+    const struct trace_host *host = &trace->hosts[target];
+    connection_set_host(c, host->name, host->port);
+}
+
+static void response_status(struct reading *r, enum http1_status status) {
+    switch (status) {
+    case HTTP1_FOREIGN: connection_drop(r->c); break;
+    case HTTP1_TUNNEL: tunnel_begins(r); break;
+    case HTTP1_OK: break;
+    default: connection_blind(r->c, TRACE_BLIND_FRAMING); break;
+    }
+}
+
+static void feed_response(struct reading *r, const struct iovec *iov, int count, uint64_t n) {
+    struct connection *c = r->c;
+    for (int i = 0; i < count && n > 0 && c->wire != WIRE_BLIND && c->wire != WIRE_TUNNEL; i++) {
+        const size_t part = iov[i].iov_len < n ? iov[i].iov_len : (size_t)n;
+        size_t consumed = 0;
+        if (part == 0) continue;
+        const enum http1_status status = http1_response_feed(&c->response, iov[i].iov_base, part, &consumed, &response_ops, r);
+        if (status != HTTP1_OK) {
+            response_status(r, status);
+            return;
+        }
+        n -= part;
+    }
+}
+
+/* The peer's end, or the network's (error). plaintext_ended: no application byte can follow. Inside the reading half. */
+static void read_eof(struct connection *c, int error, bool plaintext_ended, uint64_t now) {
+    struct trace_connection *slot = c->slot;
+    if (plaintext_ended && c->wire != WIRE_BLIND && c->wire != WIRE_TUNNEL) {
+        struct reading r = {.c = c, .now = now};
+        bool truncated = false;
+        if (error == 0) http1_response_eof(&c->response, &truncated, &response_ops, &r);
+        body_end(c, BODY_FAILED, now); /* whatever is still open was cut short */
+    }
+    if (c->eof) return;
+    c->eof = true;
+    slot_begin(&slot->read_seq);
+    slot->eof_ns = now;
+    slot_end(&slot->read_seq);
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_EOF, .arg = (uint16_t)error};
+    connection_note(c, &event, now);
+}
+
+void flow_read_before(struct flow_read *f, struct connection *c, enum flow_layer layer) {
+    f->connection = c;
+    if (!c) return;
+    f->id = c->id;
+    f->layer = layer;
+    const uint64_t now = clock_coarse();
+    struct trace_connection *slot = c->slot;
+    if (c->body) { /* how long nobody cared for the open body */
+        uint64_t last = slot->read_attempt_ns;
+        if (slot->wait_ns > last) last = slot->wait_ns;
+        if (slot->epoll_interest && slot->epoll_wait_ns > last) last = slot->epoll_wait_ns;
+        c->stall_ns = last && now > last ? now - last : 0;
+    }
+    __atomic_store_n(&slot->read_attempt_ns, now, __ATOMIC_RELAXED);
+    if (carries_application(c, layer)) worker_io_begin(c, false);
+}
+
+static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, uint64_t n, uint64_t now) {
+    struct connection *c = f->connection;
+    struct trace_connection *slot = c->slot;
+    if (c->wire == WIRE_NEW && f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
+        connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
+        connection_drop(c);
+        return;
+    }
+    if (f->layer == FLOW_WIRE && c->wire == WIRE_TLS) {
+        const struct iovec *first = first_bytes(iov, count);
+        if (first) tls_wire_read(c, first->iov_base, first->iov_len < n ? first->iov_len : n);
+    }
+    if (is_parsed(c, f->layer)) {
+        struct reading r = {.c = c, .now = c->body || c->ring_head == c->ring_tail ? now : clock_now()};
+        feed_response(&r, iov, count, n);
+    }
+    slot_begin(&slot->read_seq);
+    slot->read_progress_ns = now;
+    slot->read_result = TRACE_READ_DATA;
+    if (f->layer == FLOW_WIRE) slot->read_bytes += n;
+    if (f->layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) slot->read_app_bytes += n;
+    if (carries_application(c, f->layer)) slot->reader_tid = thread_tid();
+    slot_end(&slot->read_seq);
+}
+
+void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ssize_t result, int error, size_t wanted) {
+    struct connection *c = f->connection;
+    if (!c) return;
+    const uint64_t n = result > 0 ? (uint64_t)result : 0;
+    const uint64_t now = clock_coarse();
+    if (carries_application(c, f->layer)) worker_io_end(false, n, now);
+    if (!still_there(c, f->id)) return;
+    struct trace_connection *slot = c->slot;
+    if (result < 0 && error == EINTR) return;
+    if (n && f->layer == FLOW_WIRE) connection_established(c);
+    if (!connection_lock_read(c)) {
+        connection_blind(c, TRACE_BLIND_CONCURRENT);
+        return;
+    }
+    __atomic_store_n(&slot->read_attempt_ns, now, __ATOMIC_RELAXED);
+    if (n) read_bytes(f, iov, count, n, now);
+    else if (result < 0 && (error == EAGAIN || error == EWOULDBLOCK)) slot->read_result = TRACE_READ_AGAIN;
+    else if (result == 0 && wanted == 0) /* a read of nothing */;
+    else if (slot->state == TRACE_CONNECTION_CONNECTING) slot->read_result = TRACE_READ_ERROR;
+    else {
+        const int reason = result < 0 ? error : 0;
+        slot->read_result = reason ? TRACE_READ_ERROR : TRACE_READ_EOF;
+        read_eof(c, reason, f->layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS, clock_now());
+    }
+    connection_unlock_read(c);
+}
+
+void flow_read_unseen(struct connection *c, uint64_t n) {
+    if (!c || n == 0) return;
+    connection_established(c);
+    if (!connection_lock_read(c)) return;
+    const uint64_t now = clock_coarse();
+    struct reading r = {.c = c, .now = now};
+    if (c->wire == WIRE_NEW) connection_drop(c);
+    else if (c->wire == WIRE_PLAIN && http1_response_skip(&c->response, n, &response_ops, &r) != HTTP1_OK)
+        connection_blind(c, TRACE_BLIND_UNSEEN);
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->read_seq);
+    slot->read_attempt_ns = now;
+    slot->read_progress_ns = now;
+    slot->read_result = TRACE_READ_DATA;
+    slot->read_bytes += n;
+    if (c->wire != WIRE_TLS) slot->read_app_bytes += n;
+    slot->reader_tid = thread_tid();
+    slot_end(&slot->read_seq);
+    connection_unlock_read(c);
+}
+
+void flow_peek_before(struct flow_read *f, struct connection *c) {
+    f->connection = c;
+    if (!c) return;
+    f->id = c->id;
+    const uint64_t now = clock_coarse();
+    __atomic_store_n(&c->slot->read_attempt_ns, now, __ATOMIC_RELAXED);
+    if (worker_waits()) worker_wait_begin(TRACE_WAIT_READ, c->id, NULL, now);
+}
+
+void flow_peek_after(struct flow_read *f) {
+    if (!f->connection) return;
+    if (worker_waits()) worker_wait_end();
+    if (still_there(f->connection, f->id))
+        __atomic_store_n(&f->connection->slot->read_attempt_ns, clock_coarse(), __ATOMIC_RELAXED);
+}

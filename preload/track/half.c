@@ -1,0 +1,60 @@
+/* The two halves' locks: short, bounded, owned by a thread, and the last one out carries out a pending end. */
+#include "track/connection.h"
+#include "track/worker.h"
+
+/*
+ * A hook holds a half for well under a microsecond, so waiting longer than this means that its owner was preempted or that
+ * a signal handler interrupted it. The caller then gives the connection up as blind: silence, never a stall.
+ */
+#define SPINS 4000
+
+static bool half_lock(uint32_t *lock) {
+    const uint32_t me = thread_tid();
+    for (int i = 0; i < SPINS; i++) {
+        uint32_t owner = 0;
+        if (__atomic_compare_exchange_n(lock, &owner, me, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) return true;
+        if (owner == me) return false; /* we are a signal handler on top of our own hook */
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
+void connection_end_now(struct connection *); /* connection.c; both halves are held */
+
+static void end_if_free(struct connection *c) {
+    while (__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT) {
+        if (!half_lock(&c->read_lock)) return; /* its owner comes by here when he leaves */
+        if (!half_lock(&c->write_lock)) {
+            __atomic_store_n(&c->read_lock, 0, __ATOMIC_SEQ_CST);
+            /* The owner of the writing half may have passed by while we held the other: look again, else he will. */
+            if (__atomic_load_n(&c->write_lock, __ATOMIC_SEQ_CST) != 0) return;
+            continue;
+        }
+        if (c->ending != END_NOT && c->id != 0) connection_end_now(c);
+        __atomic_store_n(&c->write_lock, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&c->read_lock, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void half_unlock(struct connection *c, uint32_t *lock) {
+    __atomic_store_n(lock, 0, __ATOMIC_SEQ_CST);
+    if (__builtin_expect(__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT, 0)) end_if_free(c);
+}
+
+bool connection_lock_read(struct connection *c) {
+    return half_lock(&c->read_lock);
+}
+void connection_unlock_read(struct connection *c) {
+    half_unlock(c, &c->read_lock);
+}
+bool connection_lock_write(struct connection *c) {
+    return half_lock(&c->write_lock);
+}
+void connection_unlock_write(struct connection *c) {
+    half_unlock(c, &c->write_lock);
+}
+
+void connection_end(struct connection *c, enum connection_end how) {
+    uint32_t none = END_NOT;
+    if (__atomic_compare_exchange_n(&c->ending, &none, how, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) end_if_free(c);
+}
