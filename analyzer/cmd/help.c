@@ -29,6 +29,11 @@ static void help_wrap(FILE *out, const char *text, int at, int indent) {
     fputc('\n', out);
 }
 
+void help_text(FILE *out, const char *text, int indent) {
+    fprintf(out, "%*s", indent, "");
+    help_wrap(out, text, indent, indent);
+}
+
 static void help_option(FILE *out, const struct verb_option *o) {
     enum { COLUMN = 28 };
     char left[64];

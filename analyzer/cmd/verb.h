@@ -102,6 +102,7 @@ int verb_doctor(const struct verb_options *options, int count, char **operands);
 int verb_explain(const struct verb_options *options, int count, char **operands);
 
 /* help.c: everything that is printed from the tables. */
+void help_text(FILE *out, const char *text, int indent); /* paragraphs, broken at spaces */
 void help_overview(FILE *out);
 void help_verb(const struct verb *verb, FILE *out);
 void help_manual(FILE *out);          /* a manual page, in man(7) macros */

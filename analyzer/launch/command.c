@@ -5,6 +5,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +24,22 @@ uint64_t command_now(void) {
 }
 
 int command_exit_status(const struct command_end *end) { return end->signal ? 128 + end->signal : end->status; }
+
+bool command_alive(pid_t pid, uint64_t start_ticks) {
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "re");
+    size_t n = in ? fread(text, 1, sizeof text - 1, in) : 0;
+    if (in) fclose(in);
+    text[n] = '\0';
+    /* The name is in parentheses and may hold some itself; field 3 follows the last one. */
+    const char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X') return false;
+    p += 2;
+    for (int field = 3; field < 22 && p; field++)
+        if ((p = strchr(p, ' '))) p++;
+    return p && (start_ticks == 0 || strtoull(p, NULL, 10) == start_ticks);
+}
 
 /* The kernel's own signals (a key on the terminal, its hang-up) went to the whole foreground group: not sent again. */
 static void command_forward(int number, siginfo_t *info, void *context) {

@@ -2,6 +2,7 @@
 #ifndef HTTPLEAK_COMMAND_H
 #define HTTPLEAK_COMMAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,9 @@ struct command_end command_run(char *const *argv);
 
 /* What a shell would call its exit status: the status, or 128 + signal. */
 int command_exit_status(const struct command_end *end);
+
+/* Whether the process that started at these ticks (field 22 of /proc/PID/stat; 0: any) still runs; a zombie does not. */
+bool command_alive(pid_t pid, uint64_t start_ticks);
 
 /* Now, in nanoseconds of CLOCK_MONOTONIC. */
 uint64_t command_now(void);

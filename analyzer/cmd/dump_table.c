@@ -1,0 +1,104 @@
+/* The fields of a dumped line, and the lines of the tables: modules, hosts, sites, stacks. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cmd/dump.h"
+
+/* Nothing of a hostile network reaches a terminal: printable ASCII stays, all else becomes \xNN. */
+void dump_text(const char *key, const char *text) {
+    printf(" %s=\"", key);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p > 0x7e) printf("\\x%02x", *p);
+        else if (*p == '"' || *p == '\\') printf("\\%c", *p);
+        else putchar(*p);
+    }
+    putchar('"');
+}
+
+void dump_string(struct trace_file *file, const char *key, uint32_t id) {
+    dump_text(key, trace_file_string(file, id, NULL));
+}
+
+void dump_number(const char *key, uint64_t value) { printf(" %s=%" PRIu64, key, value); }
+
+void dump_size(const char *key, uint64_t value) {
+    if (value == TRACE_UNKNOWN) printf(" %s=unknown", key);
+    else dump_number(key, value);
+}
+
+void dump_time(const struct trace_file *file, const char *key, uint64_t ns) {
+    uint64_t start = trace_file_header(file)->started_ns;
+    uint64_t distance = ns >= start ? ns - start : start - ns;
+    if (ns == 0) printf(" %s=-", key);
+    else
+        printf(" %s=%s%" PRIu64 ".%09" PRIu64, key, ns >= start ? "" : "-", distance / 1000000000u, distance % 1000000000u);
+}
+
+void dump_hex(const char *key, uint64_t value) { printf(" %s=0x%" PRIx64, key, value); }
+
+void dump_modules(struct trace_file *file) {
+    struct trace_module m;
+    for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_MODULE); i++) {
+        if (!trace_file_module(file, i, &m)) continue;
+        printf("module id=%zu", i);
+        dump_string(file, "path", m.path);
+        dump_hex("base", m.base);
+        dump_hex("start", m.start);
+        dump_hex("end", m.end);
+        dump_hex("flags", m.flags);
+        dump_time(file, "loaded", m.loaded_ns);
+        dump_time(file, "unloaded", m.unloaded_ns);
+        printf(" build_id=");
+        for (uint32_t k = 0; k < m.build_id_size && k < TRACE_BUILD_ID_MAX; k++) printf("%02x", m.build_id[k]);
+        putchar('\n');
+    }
+}
+
+void dump_hosts(struct trace_file *file) {
+    static const char *const schemes[] = {"unknown", "http", "https", "unix"};
+    struct trace_host h;
+    for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_HOST); i++) {
+        if (!trace_file_host(file, i, &h)) continue;
+        printf("host id=%zu", i);
+        dump_string(file, "name", h.name);
+        dump_number("port", h.port);
+        printf(" scheme=%s", h.scheme < 4 ? schemes[h.scheme] : "unknown");
+        for (uint32_t k = 0; k < h.peer_count && k < TRACE_HOST_PEERS; k++) dump_string(file, "peer", h.peers[k]);
+        putchar('\n');
+    }
+}
+
+void dump_stack(struct trace_file *file, uint32_t id) {
+    const struct trace_stack *stack = trace_file_stack(file, id);
+    if (!stack) return;
+    printf("stack id=%" PRIu32 " frames=", id);
+    for (uint32_t i = 0; i < stack->count; i++)
+        printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module, stack->frames[i].address);
+    putchar('\n');
+}
+
+void dump_sites(struct trace_file *file) {
+    struct trace_site s;
+    for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_SITE); i++) {
+        if (!trace_file_site(file, i, &s)) continue;
+        dump_stack(file, s.stack);
+        printf("site id=%zu", i);
+        dump_number("host", s.host);
+        dump_number("stack", s.stack);
+        dump_number("connections_closed", s.connections_closed);
+        dump_number("exchanges", s.exchanges);
+        dump_number("exchanges_reused", s.exchanges_reused);
+        dump_number("bodies_drained", s.bodies_drained);
+        dump_number("bodies_discarded", s.bodies_discarded);
+        dump_number("bodies_failed", s.bodies_failed);
+        dump_number("drained_unclosed", s.drained_unclosed);
+        dump_number("workers_exited", s.workers_exited);
+        dump_string(file, "sample_method", s.sample_method);
+        dump_string(file, "sample_path", s.sample_path);
+        dump_number("sample_status", s.sample_status);
+        dump_number("sample_bytes_read", s.sample_bytes_read);
+        dump_size("sample_expected", s.sample_expected);
+        dump_time(file, "last", s.last_ns);
+        putchar('\n');
+    }
+}
