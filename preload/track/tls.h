@@ -7,36 +7,41 @@
 
 #include "track/connection.h"
 
-struct tls_library { /* asked for evidence only when an object is not known yet; each may be NULL */
-    int (*read_fd)(const void *object);                               /* -1: none */
-    size_t (*client_random)(const void *object, unsigned char out[32]); /* bytes given */
-    int (*is_server)(const void *object);
-    int (*alpn)(const void *object, const unsigned char **name, unsigned *length);
+/* The TLS library's own getters, asked for evidence only when an object is not known yet; each may be NULL. */
+struct tls_library {
+    int (*read_fd)(const struct tls_library *, const void *object); /* -1: none */
+    size_t (*client_random)(const struct tls_library *, const void *object, uint8_t out[32]); /* bytes given */
+    int (*is_server)(const struct tls_library *, const void *object);
+    int (*is_http2)(const struct tls_library *, const void *object); /* ALPN chose "h2" */
 };
 
+/* A ClientHello went by on some connection: what costs more than a look at the object is worth it only then. */
+extern bool tls_seen;
+
 /*
- * A TLS call on object begins / is over. Nested calls (a library that calls its own exported functions) return false from
- * tls_enter and must do nothing but the real call. A cancelled or longjmp'ed call heals itself: the stack pointer tells.
+ * A TLS call on object begins / is over. from_library: the caller is the TLS library itself. Nested calls (a library that
+ * calls its own exported functions, TLS inside TLS) return false from tls_enter and must do nothing but the real call. A
+ * cancelled or longjmp'ed call heals itself: the stack pointer and the caller tell.
  */
-bool tls_enter(const void *object);
+bool tls_enter(const void *object, bool from_library);
 void tls_leave(void);
 /* The object of the TLS call that this socket call is nested in; NULL outside. */
 const void *tls_current(void);
 
-/* The connection of an object, NULL if it is none of ours or not known. library gives what steps 2 and 3 need. */
+/* The connection of an object, NULL if it is none of ours or not known. library gives what steps 2 and 3 need; may be NULL. */
 struct connection *tls_connection(const void *object, const struct tls_library *library);
 /* After a handshake call returned: steps 2 and 3, ALPN. */
 void tls_handshake_after(const void *object, const struct tls_library *library, bool finished);
-/* The name the program asked for (SNI). */
+/* The name the program asked for (SNI); it stands in the ClientHello as well, except an encrypted one. */
 void tls_server_name(const void *object, const char *name, size_t n);
-/* The program tied an fd to the object by itself. */
-void tls_fd_set(const void *object, int fd);
-/* The object is gone or starts anew. */
+/* The object was made for the server's side. */
+void tls_object_server(const void *object);
+/* It starts anew or was tied to another fd: what was known of it does not hold any more. */
+void tls_object_reset(const void *object);
+/* The object is gone (or was just made at an address that had another one before). */
 void tls_object_free(const void *object);
-/* End of the plaintext stream (close_notify received). */
-void tls_eof(const void *object);
 
-/* From flow.c: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call. */
+/* From flow.c: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call. first: its first bytes. */
 void tls_wire_write(struct connection *, const uint8_t *bytes, size_t n, bool first);
 void tls_wire_read(struct connection *, const uint8_t *bytes, size_t n);
 /* The connection ended. */
