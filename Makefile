@@ -95,7 +95,7 @@ $(BUILD)/obj/exports.list: $(NAMES) $(EXTRA_EXPORTS) Makefile
 	  cat $(EXTRA_EXPORTS) /dev/null | sed 's/#.*//; s|/\*.*\*/||' | grep -o '\<httpleak_[a-z0-9_]*' || :; } | sort -u >$@
 
 $(BUILD)/obj/exports.map: $(BUILD)/obj/exports.list
-	@{ echo '{ global:'; sed 's/$$/;/' $<; echo 'local: *; };'; } >$@
+	@{ echo '{'; sed '1s/^/global: /; s/$$/;/' $<; echo 'local: *; };'; } >$@
 
 $(BUILD)/libhttpleak.so: $(PRELOAD_OBJECTS) $(BUILD)/obj/exports.map
 	$(call Q,link) $(CC) $(PRELOAD_LDFLAGS) -o $@.new $(PRELOAD_OBJECTS) $(PRELOAD_LIBS)
@@ -228,4 +228,4 @@ help:
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
 	@echo 'BUILD=DIR puts everything elsewhere; CC=..., SANITIZE=address,undefined as usual'
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
