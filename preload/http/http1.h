@@ -1,16 +1,19 @@
 /*
- * Passive HTTP/1.0 and 1.1 framing (RFC 9112): bytes of one direction go in, on any split, events come out.
+ * Passive HTTP/1.0 and 1.1 framing (RFC 9112): bytes of one direction go in, on any split, events
+ * come out.
  *
- * It knows no socket and no connection, allocates nothing, keeps nothing outside the two structs below, never recurses and
- * calls nothing but memchr, memcpy, memmove, memcmp and memset: it may run in a signal handler. One struct is one direction
- * of one connection; whoever feeds it sees to it that nobody else does at the same time.
+ * It knows no socket and no connection, allocates nothing, keeps nothing outside the two structs
+ * below, never recurses and calls nothing but memchr, memcpy, memmove, memcmp and memset: it may
+ * run in a signal handler. One struct is one direction of one connection; whoever feeds it sees to
+ * it that nobody else does at the same time.
  *
- * What goes by is never a guess: bytes that no reading of RFC 9112 explains end the following with HTTP1_FOREIGN or
- * HTTP1_BLIND, and a parser that returned another status than HTTP1_OK is dead: it returns the same one ever after, consumes
- * nothing and calls nothing. Zeroed memory is the start state of both structs.
+ * What goes by is never a guess: bytes that no reading of RFC 9112 explains end the following with
+ * HTTP1_FOREIGN or HTTP1_BLIND, and a parser that returned another status than HTTP1_OK is dead: it
+ * returns the same one ever after, consumes nothing and calls nothing. Zeroed memory is the start
+ * state of both structs.
  *
- * The operations (ops) run inside the feed, in the order of the byte stream. They must not touch the struct that is being
- * fed; the head they are given is gone when they return.
+ * The operations (ops) run inside the feed, in the order of the byte stream. They must not touch
+ * the struct that is being fed; the head they are given is gone when they return.
  */
 #ifndef HTTP_HTTP1_H
 #define HTTP_HTTP1_H
@@ -25,7 +28,7 @@ enum http1_status {
     HTTP1_OK,
     HTTP1_FOREIGN, /* the first bytes are not HTTP/1, or the server spoke first */
     HTTP1_BLIND,   /* was HTTP, can't be followed any more */
-    HTTP1_TUNNEL,  /* responses: 101, or 2xx to CONNECT: the bytes after *consumed are another protocol's */
+    HTTP1_TUNNEL,  /* responses: 101, or 2xx to CONNECT: another protocol begins at *consumed */
     HTTP1_HTTP2,   /* requests: the stream began with the preface of HTTP/2 */
 };
 
@@ -36,23 +39,29 @@ enum http1_framing {
     HTTP1_BODY_UNTIL_CLOSE, /* responses only */
 };
 
-#define HTTP1_METHOD_SIZE 16u     /* one longer is not taken for HTTP */
+#define HTTP1_METHOD_SIZE 16u /* one longer is not taken for HTTP */
 #define HTTP1_PATH_SIZE 192u
 #define HTTP1_AUTHORITY_SIZE 272u
-#define HTTP1_LINE_SIZE 512u      /* longer lines are read over; if they decide the framing, HTTP1_BLIND */
+#define HTTP1_LINE_SIZE 512u /* longer ones are read over; HTTP1_BLIND if they decide the framing */
 #define HTTP1_START_LINE_MAX 65536u
 
-/* Strings are NUL terminated; what is in them comes from the program and may be any byte but NUL and the line ends. */
+/*
+ * Strings are NUL terminated; what is in them comes from the program and may be any byte but NUL
+ * and the line ends.
+ */
 struct http1_request_head {
     enum http1_method_kind kind;
     bool http10;
-    bool close;   /* not persistent (RFC 9112 9.3): close was asked, or HTTP/1.0 without keep-alive */
+    bool close; /* not persistent (RFC 9112 9.3): close was asked, or HTTP/1.0 without keep-alive */
     bool upgrade; /* Upgrade with "Connection: upgrade": the answer may be 101 */
     bool path_truncated;
     char method[HTTP1_METHOD_SIZE];
-    char path[HTTP1_PATH_SIZE]; /* without query, fragment and authority; "*" stays, CONNECT has none */
-    /* Who is asked (absolute-form target, CONNECT's target, else Host), lower case, with its port if one is written there,
-     * without user information; "" if nobody is named or the name is too long. */
+    char path[HTTP1_PATH_SIZE]; /* no query, no fragment, no authority; "*" stays, CONNECT: "" */
+    /*
+     * Who is asked (absolute-form target, CONNECT's target, else Host), lower case, with its port
+     * if one is written there, without user information; "" if nobody is named or the name is too
+     * long.
+     */
     char authority[HTTP1_AUTHORITY_SIZE];
 };
 
@@ -70,23 +79,26 @@ struct http1_response_head {
 };
 
 struct http1_request_ops {
-    /* The first bytes of a request line went by. A stream that turns out to be foreign in a later feed had one, too. */
+    /* A request line began; a stream that turns out to be foreign in a later feed had one, too. */
     void (*start)(void *ctx);
     void (*head)(void *ctx, const struct http1_request_head *);
     void (*end)(void *ctx); /* the last byte of the request went by */
 };
 
 struct http1_response_ops {
-    /* A response begins (an interim one, too): to what kind of request? false: nobody has asked. Asks, takes nothing. */
+    /* A response begins, or an interim one: to what kind of request? false: nobody has asked. */
     bool (*request)(void *ctx, enum http1_method_kind *kind);
     void (*head)(void *ctx, const struct http1_response_head *);
-    void (*body)(void *ctx, uint64_t bytes); /* payload without chunk framing; at most once a feed for each body, never 0 */
-    void (*end)(void *ctx); /* complete; comes right after head if there is no body; not for interim ones and tunnels */
+    /* Payload without chunk framing, never 0; at most once a feed for each body. */
+    void (*body)(void *ctx, uint64_t bytes);
+    /* Complete; right after head if there is no body. Not for interim responses and tunnels. */
+    void (*end)(void *ctx);
 };
 
-/* ---- the inside; only for the size ----------------------------------------------------------------------------------- */
+/* ---- the inside; only for the size ----------------------------------------------------------- */
 
-struct http1_line { /* a line whose end was not in the feed it began in; text is last, only `used` bytes of it count */
+/* A line whose end was not in the feed it began in; text is last, and `used` bytes of it count. */
+struct http1_line {
     uint32_t total; /* bytes of a start line so far */
     uint16_t used;
     bool over;     /* longer than text */
@@ -113,6 +125,7 @@ struct http1_request {
     uint8_t state;
     bool seen;    /* one request line was understood: what fails now was HTTP before */
     bool started; /* ops->start was called for this message */
+    bool blank;   /* empty lines went by between messages */
     struct http1_body body;
     struct http1_fields fields; /* from here on only used inside a head: http1_request_copy */
     struct http1_request_head head;
@@ -133,36 +146,42 @@ struct http1_response {
     struct http1_line line;
 };
 
-/* ---- requests ------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /*
- * The next len bytes that the client sends. *consumed: how many of them the parser went over; all of them with HTTP1_OK. With
- * HTTP1_HTTP2 it is 0: the preface began with the first byte that this struct was ever fed.
+ * The next len bytes that the client sends. *consumed: how many of them the parser went over; all
+ * of them with HTTP1_OK. With HTTP1_HTTP2 it is 0: the preface began with the first byte that this
+ * struct was ever fed.
  */
-enum http1_status http1_request_feed(struct http1_request *, const void *buf, size_t len, size_t *consumed,
-                                     const struct http1_request_ops *, void *ctx);
+enum http1_status http1_request_feed(struct http1_request *, const void *buf, size_t len,
+                                     size_t *consumed, const struct http1_request_ops *, void *ctx);
 /* n bytes went by unseen (sendfile): all right inside counted bytes of a body, else HTTP1_BLIND. */
-enum http1_status http1_request_skip(struct http1_request *, uint64_t n, const struct http1_request_ops *, void *ctx);
+enum http1_status http1_request_skip(struct http1_request *, uint64_t n,
+                                     const struct http1_request_ops *, void *ctx);
 /* Between two messages, and alive. */
 bool http1_request_idle(const struct http1_request *);
-/* A cheap snapshot: copies what the state makes use of, and no more. dst need not be initialised. */
+/* A cheap snapshot: copies what the state makes use of. dst need not be initialised. */
 void http1_request_copy(struct http1_request *dst, const struct http1_request *src);
 
-/* ---- responses ------------------------------------------------------------------------------------------------------ */
+/* ---- responses ------------------------------------------------------------------------------- */
 
-/* The next len bytes that the server sent. With HTTP1_TUNNEL, *consumed is where the tunnel begins. */
-enum http1_status http1_response_feed(struct http1_response *, const void *buf, size_t len, size_t *consumed,
+/* The next len bytes that the server sent. With HTTP1_TUNNEL the tunnel begins at *consumed. */
+enum http1_status http1_response_feed(struct http1_response *, const void *buf, size_t len,
+                                      size_t *consumed, const struct http1_response_ops *,
+                                      void *ctx);
+enum http1_status http1_response_skip(struct http1_response *, uint64_t n,
                                       const struct http1_response_ops *, void *ctx);
-enum http1_status http1_response_skip(struct http1_response *, uint64_t n, const struct http1_response_ops *, void *ctx);
 /*
- * The peer ended the stream. Completes a body that lasts until close; in the middle of another message *truncated is set to
- * true, otherwise to false. Bytes that come after it all the same are HTTP1_BLIND.
+ * The peer ended the stream. Completes a body that lasts until close; in the middle of another
+ * message *truncated is set to true, otherwise to false. Bytes that come after it all the same are
+ * HTTP1_BLIND.
  */
-enum http1_status http1_response_eof(struct http1_response *, bool *truncated, const struct http1_response_ops *, void *ctx);
+enum http1_status http1_response_eof(struct http1_response *, bool *truncated,
+                                     const struct http1_response_ops *, void *ctx);
 bool http1_response_idle(const struct http1_response *);
 /*
- * Why HTTP1_BLIND: the status code of an answer that nobody had asked for (408: a server gives up an idle connection, which
- * is no fault of anybody), 0 if that is not the reason.
+ * Why HTTP1_BLIND: the status code of an answer that nobody had asked for (408: a server gives up
+ * an idle connection, which is no fault of anybody), 0 if that is not the reason.
  */
 uint16_t http1_response_unasked(const struct http1_response *);
 
