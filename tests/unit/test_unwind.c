@@ -1,6 +1,7 @@
 /* The private libunwind as a guest: it opens nothing, and survives code without unwind tables and frame pointers into nowhere. */
 #include <check.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,12 @@ static int take_stack(void) {
     return last_depth;
 }
 
+static unsigned char *map(size_t size, int protection) {
+    void *memory = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    return memory;
+}
+
 /* code(callback, value): with a frame pointer of `value`, as compiled by a JIT that uses rbp for something else. */
 static int (*make_code(void))(int (*)(void), uintptr_t) {
     static const unsigned char text[] = {
@@ -29,8 +36,7 @@ static int (*make_code(void))(int (*)(void), uintptr_t) {
         0x5d,                   /* pop %rbp */
         0xc3,                   /* ret */
     };
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(page, MAP_FAILED);
+    unsigned char *page = map(4096, PROT_READ | PROT_WRITE | PROT_EXEC);
     memcpy(page, text, sizeof text);
     return (int (*)(int (*)(void), uintptr_t))page;
 }
@@ -63,23 +69,49 @@ START_TEST(test_frame_pointer_into_nowhere) {
 }
 END_TEST
 
-/* A page that could be read once is gone the next time: what was found readable must not be remembered. */
-START_TEST(test_stack_page_gone) {
-    int (*code)(int (*)(void), uintptr_t) = make_code();
-    uintptr_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(page, MAP_FAILED);
-    page[1] = (uintptr_t)make_code; /* looks like a return address */
-    code(take_stack, (uintptr_t)page);
-    ck_assert_int_eq(munmap(page, 4096), 0);
-    code(take_stack, (uintptr_t)page);
+/*
+ * libunwind follows a guessed frame pointer only a little way up the stack: so the page that matters is the one just above it.
+ */
+#define STACK_SIZE ((size_t)2 << 20) /* a sanitizer puts much of its own there */
+
+static void *take_stack_above(void *page) {
+    make_code()(take_stack, (uintptr_t)page + 64); /* new code each time: the frame cache would know the old */
+    return NULL;
+}
+
+static void take_stack_below(unsigned char *page) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    pthread_attr_init(&attributes);
+    ck_assert_int_eq(pthread_attr_setstack(&attributes, page - STACK_SIZE, STACK_SIZE), 0);
+    ck_assert_int_eq(pthread_create(&thread, &attributes, take_stack_above, page), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attributes);
     ck_assert_int_ge(last_depth, 2);
+}
+
+START_TEST(test_page_above_unreadable) {
+    unsigned char *stack = map(STACK_SIZE + 4096, PROT_READ | PROT_WRITE);
+    ck_assert_int_eq(mprotect(stack + STACK_SIZE, 4096, PROT_NONE), 0);
+    take_stack_below(stack + STACK_SIZE);
+}
+END_TEST
+
+/* What was found readable once must not be remembered. */
+START_TEST(test_page_above_gone) {
+    unsigned char *stack = map(STACK_SIZE + 4096, PROT_READ | PROT_WRITE);
+    take_stack_below(stack + STACK_SIZE);
+    ck_assert_int_eq(munmap(stack + STACK_SIZE, 4096), 0);
+    take_stack_below(stack + STACK_SIZE);
 }
 END_TEST
 
 static void add_tests(TCase *cases) {
     tcase_add_test(cases, test_opens_nothing);
     tcase_add_test(cases, test_frame_pointer_into_nowhere);
-    tcase_add_test(cases, test_stack_page_gone);
+    tcase_add_test(cases, test_page_above_unreadable);
+    tcase_add_test(cases, test_page_above_gone);
 }
 #else
 static void add_tests(TCase *cases) {
