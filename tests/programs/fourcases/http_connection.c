@@ -78,7 +78,7 @@ static bool writer_wait_for_request(struct http_connection *c) {
 
 static void *writer_loop(void *argument) {
     struct http_connection *c = argument;
-    ANNOTATION(httpleak_worker_role("writer"));
+    ANNOTATION(httpleak_worker_role(HTTPLEAK_WRITER));
     while (writer_wait_for_request(c)) {
         bool sent = connection_send(c, c->request, c->request_size);
         connection_give_turn(c, sent ? TURN_READ : TURN_FAILED);
@@ -103,7 +103,7 @@ static void reader_wait_for_body_end(struct http_connection *c) {
 
 static void *reader_loop(void *argument) {
     struct http_connection *c = argument;
-    ANNOTATION(httpleak_worker_role("reader"));
+    ANNOTATION(httpleak_worker_role(HTTPLEAK_READER));
     while (reader_wait_for_response(c)) {
         bool understood = http_head_read(c, &c->head);
         connection_give_turn(c, understood ? TURN_HEAD : TURN_FAILED);
