@@ -14,8 +14,8 @@ struct model_host *model_host_find(struct model *model, const char *name, uint16
     host->name = arena_copy(&model->arena, name);
     host->port = port;
     host->scheme = scheme;
+    host->order = model->host_count++;
     *at = host;
-    model->host_count++;
     return host;
 }
 

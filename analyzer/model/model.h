@@ -35,6 +35,7 @@ struct model_host {
     enum trace_scheme scheme;
     const char **peers;
     size_t peer_count;
+    size_t order; /* 0, 1, ...: its place in the list */
     struct report_totals totals;
 };
 

@@ -24,8 +24,8 @@ struct rule {
     void (*evaluate)(struct rules_context *context);
 };
 
-/* The table; ends with a row whose id is NULL. The order is that of severity. */
-extern const struct rule rules_table[];
+/* The table of all rules, worst first; ends with NULL. Each row stands in the file of its function. */
+extern const struct rule *const rules_table[];
 const struct rule *rules_find(const char *id);
 
 /* Judges. The model, its traces and the symbolizer must outlive the report. `options` and `symbolizer` may be NULL. */

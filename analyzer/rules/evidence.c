@@ -1,0 +1,138 @@
+/* The states of an open body, and the evidence for each: who waits, what waits, who went on. */
+#include "rules/context.h"
+
+#define BURSTS_OF_A_PAUSED_READER 2u
+#define PAUSED_GRACES 10u /* a paused body is a warning after so many times the grace */
+
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+uint64_t rules_age(const struct model_process *process, uint64_t since_ns) {
+    return process->now_ns > since_ns ? process->now_ns - since_ns : 0;
+}
+
+uint64_t rules_grace(const struct rules_context *context, const struct model_process *process) {
+    return process->orderly ? 0 : context->grace_ns;
+}
+
+uint64_t rules_last_try(const struct model_connection *connection) {
+    return later(connection->raw.read_attempt_ns, connection->raw.wait_ns);
+}
+
+/* A thread blocks in a read of it, or in a poll that has it in its read set. */
+static bool is_blocked_on(const struct model_connection *connection) {
+    const struct model_process *process = connection->process;
+    const struct trace_connection *raw = &connection->raw;
+    for (size_t i = 0; i < process->worker_count; i++) {
+        const struct trace_worker *worker = &process->workers[i].raw;
+        if ((worker->wait == TRACE_WAIT_READ || worker->wait == TRACE_WAIT_CONNECT) &&
+            worker->wait_connection == raw->id)
+            return true;
+        if (worker->wait == TRACE_WAIT_POLL && worker->tid == raw->poll_tid && raw->wait_ns != 0 &&
+            worker->wait_since_ns == raw->wait_ns)
+            return true;
+    }
+    return false;
+}
+
+/* An event loop that has it in its set came round after the last thing that happened to it, or did so lately. */
+static bool is_in_event_loop(const struct rules_context *context,
+                             const struct model_connection *connection) {
+    const struct trace_connection *raw = &connection->raw;
+    if (!raw->epoll_interest || raw->epoll_wait_ns == 0) return false;
+    bool lately = rules_age(connection->process, raw->epoll_wait_ns) <= context->grace_ns;
+    if (raw->epoll_wait_ns < later(raw->read_progress_ns, raw->epoll_change_ns) && !lately)
+        return false;
+    if (connection->bytes != MODEL_BYTES_WAIT) return true;
+    /* Bytes wait. Level triggered, the next wait will tell; edge triggered, the program was told once, and let it be. */
+    if (raw->epoll_edge)
+        return rules_age(connection->process, raw->read_progress_ns) <= context->grace_ns;
+    return lately;
+}
+
+bool rules_is_waited_for(const struct rules_context *context,
+                         const struct model_connection *connection) {
+    return is_blocked_on(connection) || is_in_event_loop(context, connection);
+}
+
+static bool is_writing_elsewhere(const struct model_process *process, uint32_t tid) {
+    for (size_t i = 0; tid != 0 && i < process->worker_count; i++)
+        if (process->workers[i].raw.tid == tid &&
+            process->workers[i].raw.wait == TRACE_WAIT_OTHER_WRITE)
+            return true;
+    return false;
+}
+
+static bool anybody_writes_elsewhere(const struct model_process *process) {
+    for (size_t i = 0; i < process->worker_count; i++)
+        if (process->workers[i].raw.wait == TRACE_WAIT_OTHER_WRITE) return true;
+    return false;
+}
+
+/* After the last payload somebody asked for more and was told that there is none. */
+static bool has_tried_since(const struct model_connection *connection, uint64_t progress) {
+    return rules_last_try(connection) > progress || connection->raw.read_result == TRACE_READ_AGAIN;
+}
+
+static struct body_judgement abandoned(const struct model_body *body, bool went_on) {
+    bool proven = body->connection->bytes == MODEL_BYTES_WAIT ||
+                  (body->raw.flags & TRACE_BODY_HANDLE_SEEN) || went_on;
+    return (struct body_judgement){BODY_ABANDONED,
+                                   proven ? CONFIDENCE_PROVEN : CONFIDENCE_INFERRED};
+}
+
+/* The process ended in order: what is open now stays open, whatever its age. */
+static struct body_judgement judge_at_exit(const struct rules_context *context,
+                                           const struct model_body *body, uint64_t progress) {
+    const struct model_connection *connection = body->connection;
+    const struct model_process *process = body->process;
+    if (rules_is_waited_for(context, connection))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (connection->bytes == MODEL_BYTES_NONE && has_tried_since(connection, progress))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (is_writing_elsewhere(process, body->raw.reader_tid) ||
+        is_writing_elsewhere(process, body->raw.asker_tid))
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER &&
+        (connection->raw.epoll_interest || anybody_writes_elsewhere(process)))
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    return abandoned(body, false);
+}
+
+/* It runs, or it was killed, or it vanished. */
+static struct body_judgement judge_in_flight(const struct rules_context *context,
+                                             const struct model_body *body, uint64_t progress) {
+    const struct model_connection *connection = body->connection;
+    const struct model_process *process = body->process;
+    uint64_t age = rules_age(process, later(progress, rules_last_try(connection)));
+    if (age < context->grace_ns)
+        return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_PROVEN};
+    if (rules_is_waited_for(context, connection))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (connection->bytes == MODEL_BYTES_NONE && has_tried_since(connection, progress))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER ||
+        is_writing_elsewhere(process, body->raw.reader_tid) ||
+        is_writing_elsewhere(process, body->raw.asker_tid)) {
+        if (rules_age(process, progress) < PAUSED_GRACES * context->grace_ns)
+            return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    }
+    return abandoned(body, body->asker_last_ns > later(progress, body->raw.requested_ns));
+}
+
+struct body_judgement rules_judge_body(const struct rules_context *context,
+                                       const struct model_body *body) {
+    const struct model_connection *connection = body->connection;
+    /* event streams and gRPC have no end to read to; what is shared or blind is not ours to judge */
+    if (!connection ||
+        (body->raw.flags &
+         (TRACE_BODY_EVENT_STREAM | TRACE_BODY_GRPC | TRACE_BODY_HANDLE_CLOSED)) ||
+        (connection->raw.flags & (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED)) ||
+        connection->raw.eof_ns != 0)
+        return (struct body_judgement){BODY_EXEMPT, CONFIDENCE_PROVEN};
+    uint64_t progress = later(body->raw.progress_ns, body->raw.opened_ns);
+    return body->process->orderly ? judge_at_exit(context, body, progress)
+                                  : judge_in_flight(context, body, progress);
+}
