@@ -23,9 +23,12 @@ static inline struct trace_site *site_at(uint32_t id) {
     return t ? &t->sites[id] : 0; /* site 0 takes what found no place; readers see it as "unknown" */
 }
 
-/* New private tables for a new trace (creation, after fork). */
-int intern_reset(void);
-/* Stacks interned so far must not be found again: a module was unloaded, its addresses may mean something else now. */
+/* Drops the private tables; trace_open makes new ones. */
+void intern_reset(void);
+/*
+ * After module_scan when a module was unloaded: stacks that hold addresses of no known module are not found again, since those
+ * may mean something else now. (Stacks through the vanished module are not found anyway, unless it comes back to its place.)
+ */
 void intern_forget_stacks(void);
 
 /* Capture: at most depth (options.stack_depth) return addresses of the caller into pcs; the count. 200 ns when cached. */

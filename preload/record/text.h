@@ -21,6 +21,8 @@ struct sockaddr;
 void text_put_address(struct text *, const struct sockaddr *, size_t address_size);
 /* Number at s (decimal), stops at the first other byte: *end. Saturates at UINT64_MAX. */
 uint64_t text_u64(const char *s, const char **end);
+/* What an errno of creating a file means, in a few words. */
+void text_put_error(struct text *, int error);
 /* The part of a path after its last '/'. */
 const char *text_base_name(const char *path);
 

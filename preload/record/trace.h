@@ -34,6 +34,8 @@ extern char trace_path[];
 
 /* Remembers what must be known from the start: pid, times, exe, argv, working directory. From the constructor. */
 void trace_prepare(int argc, char **argv);
+/* The executable's base name; after trace_prepare. */
+const char *trace_program(void);
 /*
  * Creates and maps the file if it is not there; true when there is a trace. Safe to call from several threads: one creates,
  * the others wait bounded. After a failure it is not tried again (one warning is said).
@@ -45,6 +47,14 @@ void trace_after_fork(void);
 extern struct trace_map *trace_of_parent;
 /* For a trace that was made early (chroot, setuid, seccomp) and saw no connection: remove the file again. */
 void trace_discard_if_unused(void);
+
+/*
+ * seccomp, in two steps. Before: blocks for a few hundred connections and some thousand transitions are fetched. After: nothing
+ * grows any more and no trace is created, here and in children, because a filter may kill for the calls that it takes; the
+ * journal's ring closes where its blocks end.
+ */
+void trace_reserve(void);
+void trace_restrict(void);
 
 /* Makes sure that bytes [0, end) of the region have blocks behind them; false: they can't be had. O(1) when they are. */
 bool trace_populate(enum trace_region_kind, uint64_t end);
@@ -59,14 +69,16 @@ uint32_t slot_take(enum trace_region_kind); /* CONNECTION, BODY, WORKER only */
 /* The caller has set state to 0 before. */
 void slot_give(enum trace_region_kind, uint32_t index);
 
-/* Half updates: begin makes the sequence odd, end even again. One writer at a time per half (the caller sees to it). */
+/*
+ * Half updates: begin makes the sequence odd, end even again. One writer at a time per half is the rule; should two ever
+ * meet (a signal handler on top of a hook), the last one out still leaves it even.
+ */
 static inline void slot_begin(uint32_t *seq) {
-    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(seq, __atomic_load_n(seq, __ATOMIC_RELAXED) | 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 static inline void slot_end(uint32_t *seq) {
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(seq, (__atomic_load_n(seq, __ATOMIC_RELAXED) | 1) + 1, __ATOMIC_RELEASE);
 }
 static inline void counter_add(uint64_t *counter, uint64_t n) {
     __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);

@@ -1,0 +1,53 @@
+/* The journal: a ring of transitions that any thread appends to, also from a signal handler. */
+#include "record/clock.h"
+#include "record/sys.h"
+#include "record/trace_file.h"
+
+static inline uint64_t ring_index(uint64_t place, uint64_t limit) {
+    if (place < limit) return place;
+    if (((place | limit) >> 32) == 0) return (uint32_t)place % (uint32_t)limit; /* half the cost on many processors */
+    return place % limit;
+}
+
+/* The latest moment wins, whoever comes late. */
+static inline void touch_last_moment(struct trace_header *h, uint64_t now) {
+    uint64_t last = __atomic_load_n(&h->last_moment_ns, __ATOMIC_RELAXED);
+    while (last < now &&
+           !__atomic_compare_exchange_n(&h->last_moment_ns, &last, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
+void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
+    struct trace_map *m = trace;
+    if (!m) return;
+    e->time_ns = now ? now : clock_now();
+    e->tid = tid ? tid : sys_gettid();
+    const uint64_t place = __atomic_fetch_add(&m->header->regions[TRACE_REGION_JOURNAL].used, 1, __ATOMIC_RELAXED);
+    e->seq = place + 1;
+    e->check = 0;
+    e->check = trace_event_check(e);
+    touch_last_moment(m->header, e->time_ns);
+
+    uint64_t index;
+    for (;;) {
+        const uint64_t limit = __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
+        index = ring_index(place, limit);
+        if (trace_region_populate(m, TRACE_REGION_JOURNAL, (index + 1) * sizeof *e)) break;
+        if (!trace_region_shrink_journal(m, limit)) {
+            trace_lose(TRACE_LOST_EVENTS);
+            return;
+        }
+    }
+    /*
+     * The old record is invalid before the first of its fields changes, the new one valid after its last. Two writers a whole
+     * lap apart may still meet here: then the record's checksum tells.
+     */
+    struct trace_event *at = &m->journal[index];
+    __atomic_store_n(&at->seq, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    const uint64_t seq = e->seq;
+    uint64_t __attribute__((may_alias)) *to = (uint64_t *)at;
+    const uint64_t __attribute__((may_alias)) *from = (const uint64_t *)e;
+    for (unsigned i = 1; i < sizeof *e / sizeof *to; i++) __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&at->seq, seq, __ATOMIC_RELEASE);
+}

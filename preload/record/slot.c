@@ -1,0 +1,78 @@
+/* Slots: lock-free lists of the ones that are free again, and new ones while there are none. */
+#include <string.h>
+
+#include "record/sys.h"
+#include "record/trace_file.h"
+
+/*
+ * A list's head is a tag and an index + 1: the tag changes with every step, so that a head which looks the same after a pause
+ * is the same. The links are in memory of our own: nothing a reader of the trace has to see, and never unmapped while in use.
+ */
+static struct {
+    uint64_t head;
+    uint32_t *next; /* index + 1 of the one behind, 0: none */
+    uint32_t limit;
+} free_slots[TRACE_REGION_WORKER + 1];
+static void *links;
+static size_t links_size;
+
+bool slot_reset(const struct trace_map *m) {
+    const uint32_t limits[] = {m->connection_limit, m->body_limit, m->worker_limit};
+    sys_memory_free(links, links_size);
+    links_size = ((size_t)limits[0] + limits[1] + limits[2]) * sizeof(uint32_t);
+    links = sys_memory(links_size);
+    uint32_t *next = links;
+    for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
+        free_slots[i].head = 0;
+        free_slots[i].next = next;
+        free_slots[i].limit = next ? limits[i] : 0;
+        if (next) next += limits[i];
+    }
+    return links != 0;
+}
+
+static uint8_t *slot_at(const struct trace_map *m, enum trace_region_kind kind, uint32_t index, size_t *size) {
+    switch (kind) {
+    case TRACE_REGION_CONNECTION: *size = sizeof *m->connections; return (uint8_t *)&m->connections[index];
+    case TRACE_REGION_BODY: *size = sizeof *m->bodies; return (uint8_t *)&m->bodies[index];
+    case TRACE_REGION_WORKER: *size = sizeof *m->workers; return (uint8_t *)&m->workers[index];
+    default: return 0;
+    }
+}
+
+static uint32_t take_free(enum trace_region_kind kind) {
+    uint64_t head = __atomic_load_n(&free_slots[kind].head, __ATOMIC_ACQUIRE);
+    for (;;) {
+        const uint32_t top = (uint32_t)head;
+        if (top == 0) return UINT32_MAX;
+        const uint32_t behind = __atomic_load_n(&free_slots[kind].next[top - 1], __ATOMIC_RELAXED);
+        const uint64_t then = ((head >> 32) + 1) << 32 | behind;
+        if (__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            return top - 1;
+    }
+}
+
+uint32_t slot_take(enum trace_region_kind kind) {
+    static const enum trace_lost lost[] = {TRACE_LOST_CONNECTIONS, TRACE_LOST_BODIES, TRACE_LOST_WORKERS};
+    struct trace_map *m = trace;
+    if (!m || kind > TRACE_REGION_WORKER) return UINT32_MAX;
+    uint32_t index = take_free(kind);
+    if (index == UINT32_MAX) index = trace_take_record(kind);
+    if (index == UINT32_MAX) {
+        trace_lose(lost[kind]);
+        return UINT32_MAX;
+    }
+    size_t size = 0;
+    uint8_t *slot = slot_at(m, kind, index, &size);
+    memset(slot, 0, size);
+    return index;
+}
+
+void slot_give(enum trace_region_kind kind, uint32_t index) {
+    if (!trace || kind > TRACE_REGION_WORKER || index >= free_slots[kind].limit) return;
+    uint64_t head = __atomic_load_n(&free_slots[kind].head, __ATOMIC_RELAXED), then;
+    do {
+        __atomic_store_n(&free_slots[kind].next[index], (uint32_t)head, __ATOMIC_RELAXED);
+        then = ((head >> 32) + 1) << 32 | (index + 1);
+    } while (!__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}

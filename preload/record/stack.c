@@ -1,0 +1,65 @@
+/* Where we are called from: return addresses by libunwind's cached backtrace, or by libgcc's unwinder where there is none. */
+#include "record/intern.h"
+
+#define OWN_FRAMES_MOST 16u /* of the recorder, between the program and here, thread trampoline included */
+
+#if HAVE_PRIVATE_LIBUNWIND
+
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+
+static uint32_t backtrace(void **pcs, uint32_t n) {
+    const int got = unw_backtrace(pcs, (int)n);
+    return got > 0 ? (uint32_t)got : 0;
+}
+
+enum trace_unwinder stack_unwinder(void) {
+    return TRACE_UNWINDER_LIBUNWIND;
+}
+
+void stack_flush(void) {
+    unw_flush_cache(unw_local_addr_space, 0, 0);
+}
+
+#else
+
+#include <dlfcn.h>
+#include <link.h>
+#include <unwind.h>
+
+struct walk {
+    void **pcs;
+    uint32_t count, most;
+};
+
+static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *data) {
+    struct walk *w = data;
+    const uintptr_t pc = _Unwind_GetIP(context);
+    if (pc) w->pcs[w->count++] = (void *)pc;
+    return pc && w->count < w->most ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static __attribute__((noinline)) uint32_t backtrace(void **pcs, uint32_t n) {
+    struct walk w = {pcs, 0, n};
+    _Unwind_Backtrace(walk_frame, &w);
+    return w.count;
+}
+
+enum trace_unwinder stack_unwinder(void) {
+    return TRACE_UNWINDER_LIBGCC;
+}
+
+void stack_flush(void) {
+}
+
+#endif
+
+uint32_t stack_capture(void **pcs, uint32_t depth) {
+    void *all[TRACE_STACK_DEPTH_MAX + OWN_FRAMES_MOST];
+    if (depth > TRACE_STACK_DEPTH_MAX) depth = TRACE_STACK_DEPTH_MAX;
+    const uint32_t n = backtrace(all, depth + OWN_FRAMES_MOST);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n && count < depth; i++)
+        if (!module_is_recorder((uintptr_t)all[i])) pcs[count++] = all[i];
+    return count;
+}

@@ -1,0 +1,250 @@
+/* The trace's life: prepared at the start, created at the first client connect, forgotten by a fork child. */
+#include "httpleak/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "record/clock.h"
+#include "record/intern.h"
+#include "record/options.h"
+#include "record/sys.h"
+#include "record/trace_file.h"
+
+#ifndef HTTPLEAK_VERSION
+#define HTTPLEAK_VERSION "0.1.0"
+#endif
+#define WAIT_MOST_NS 50000000u /* for another thread that creates the trace */
+
+struct trace_map *trace;
+struct trace_map *trace_of_parent;
+
+typedef uint64_t __attribute__((may_alias)) may_alias_u64;
+
+/* none, open, failed, or being created by the thread whose id stands in the upper half */
+enum { STATE_NONE, STATE_CREATING, STATE_OPEN, STATE_FAILED };
+static uint64_t state;
+static bool restricted;
+/* Ours and the nearest traced ancestor's. */
+static struct trace_map maps[2];
+static struct trace_file files[2];
+
+static void remember_argv(int argc, char **argv) {
+    struct trace_process *p = &trace_process;
+    if (argc <= 0 || !argv) { /* musl tells constructors nothing */
+        long n = sys_read_file("/proc/self/cmdline", p->argv, sizeof p->argv);
+        p->argv_size = n > 0 ? (uint32_t)n : 0;
+        p->argv_truncated = p->argv_size == sizeof p->argv - 1;
+        if (p->argv_truncated) p->argv_size++;
+        return;
+    }
+    for (int i = 0; i < argc && argv[i]; i++) {
+        const size_t length = strlen(argv[i]), room = sizeof p->argv - p->argv_size;
+        if (room == 0) {
+            p->argv_truncated = 1;
+            break;
+        }
+        const size_t take = length < room - 1 ? length : room - 1;
+        if (take < length) p->argv_truncated = 1;
+        memcpy(p->argv + p->argv_size, argv[i], take);
+        p->argv[p->argv_size + take] = 0;
+        p->argv_size += (uint32_t)take + 1;
+    }
+}
+
+static void remember_exe(void) {
+    static const char deleted[] = " (deleted)";
+    struct trace_process *p = &trace_process;
+    long n = sys_call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", p->exe, sizeof p->exe - 1);
+    if (n <= 0) { /* no /proc: the name that it was called by */
+        struct text t = TEXT_ON(p->exe);
+        text_put(&t, p->argv);
+        return;
+    }
+    const long tail = sizeof deleted - 1;
+    if (n > tail && memcmp(p->exe + n - tail, deleted, (size_t)tail) == 0) n -= tail;
+    p->exe[n] = 0;
+}
+
+void trace_prepare(int argc, char **argv) {
+    struct trace_process *p = &trace_process;
+    sys_remember_stderr();
+    memset(p, 0, sizeof *p);
+    p->pid = (uint32_t)sys_getpid();
+    p->ppid = (uint32_t)sys_getppid();
+    p->started_ns = clock_now();
+    p->started_realtime_ns = clock_realtime();
+    remember_argv(argc, argv);
+    remember_exe();
+    /* Out of reach ("(unreachable)...") or removed: no name. */
+    long n = sys_call(SYS_getcwd, p->directory, sizeof p->directory);
+    if (n <= 0 || p->directory[0] != '/') p->directory[0] = 0;
+}
+
+const char *trace_program(void) {
+    return text_base_name(trace_process.exe);
+}
+
+/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, its end is the last ')'. */
+static uint64_t start_ticks(void) {
+    char text[512];
+    if (sys_read_file("/proc/self/stat", text, sizeof text) <= 0) return 0;
+    const char *s = strrchr(text, ')');
+    for (int field = 2; s && field < 22; field++) {
+        s = strchr(s, ' ');
+        if (s) s++;
+    }
+    return s ? text_u64(s, 0) : 0;
+}
+
+static void fill_header(struct trace_header *h, const struct trace_file *file) {
+    const struct trace_process *p = &trace_process;
+    const uint32_t first = p->argv_size ? (uint32_t)strlen(p->argv) + 1 : 0;
+    h->version = TRACE_VERSION;
+    h->byte_order = TRACE_BYTE_ORDER;
+    h->file_size = file->size;
+    h->header_size = TRACE_HEADER_SIZE;
+    h->region_count = TRACE_REGION_COUNT;
+    trace_region_layout(h->regions, file->size);
+    h->pid = p->pid;
+    h->ppid = p->ppid;
+    h->started_ns = p->started_ns;
+    h->created_ns = clock_now();
+    h->started_realtime_ns = p->started_realtime_ns;
+    h->process_start_ticks = start_ticks();
+    h->forked_ns = p->forked_ns;
+    h->unwinder = stack_unwinder();
+    h->stack_depth = options.stack_depth;
+    h->record_paths = options.record_paths;
+    h->record_argv = options.record_argv;
+    h->last_moment_ns = h->created_ns;
+    memcpy(h->recorder_version, HTTPLEAK_VERSION, sizeof HTTPLEAK_VERSION);
+    memcpy(h->exe, p->exe, sizeof h->exe);
+    h->argv_size = options.record_argv ? p->argv_size : first;
+    h->argv_truncated = h->argv_size == p->argv_size && p->argv_truncated;
+    memcpy(h->argv, p->argv, h->argv_size);
+}
+
+/* The first pages of each region; what is written for every process at once (slots, sites, heaps) must not fail later. */
+static bool populate_first(struct trace_map *m, const struct trace_file *file) {
+    for (unsigned i = 0; i < TRACE_REGION_COUNT; i++) {
+        struct trace_region *r = &m->header->regions[i];
+        if (file->fixed) r->populated = r->size;
+        else if (!trace_region_populate(m, i, 1)) return false;
+    }
+    return true;
+}
+
+/* By the creator alone: its stack may be small. */
+static void say(const char *what, const char *more) {
+    static char line[TRACE_FILE_PATH_MAX + 512];
+    struct text t = TEXT_ON(line);
+    text_put(&t, "httpleak: ");
+    text_put(&t, what);
+    text_put(&t, more);
+    text_put(&t, "\n");
+    sys_say(line, t.length);
+}
+
+static bool create(void) {
+    static char reason[TRACE_FILE_PATH_MAX + 256];
+    struct text why = TEXT_ON(reason);
+    const unsigned mine = trace_of_parent == &maps[0];
+    struct trace_map *m = &maps[mine];
+    struct trace_file *file = &files[mine];
+    bool made = trace_file_create(file, &why);
+    if (made) {
+        m->header = (struct trace_header *)file->base;
+        fill_header(m->header, file);
+        trace_region_map(m);
+        trace_region_fix(false);
+        made = populate_first(m, file) && slot_reset(m);
+        if (!made) {
+            text_put(&why, trace_path);
+            text_put(&why, ": ");
+            text_put_error(&why, ENOSPC);
+            trace_file_remove(file);
+            sys_call(SYS_munmap, file->base, file->size);
+        }
+    }
+    if (!made) {
+        trace_path[0] = 0;
+        say("no trace: ", reason);
+        return false;
+    }
+    trace_region_fix(file->fixed);
+    intern_open(m); /* without memory for it nothing has a name, which is counted */
+    module_reset();
+    /* Whoever reads the file knows it by its magic: everything else is there before. */
+    uint64_t magic;
+    memcpy(&magic, TRACE_MAGIC, sizeof magic);
+    __atomic_store_n((may_alias_u64 *)m->header->magic, magic, __ATOMIC_RELEASE);
+    __atomic_store_n(&trace, m, __ATOMIC_RELEASE);
+    module_scan();
+    if (options.verbose) say("trace ", trace_path);
+    return true;
+}
+
+bool trace_open(void) {
+    uint64_t now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+    if (now_state == STATE_OPEN) return true;
+    if (now_state == STATE_FAILED || restricted) return false;
+    const uint64_t creating = (uint64_t)sys_gettid() << 32 | STATE_CREATING;
+    if (now_state == STATE_NONE &&
+        __atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        const bool made = create();
+        __atomic_store_n(&state, made ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
+        return made;
+    }
+    if (now_state == creating) return false; /* a signal handler on top of the creator */
+    const uint64_t start = clock_now();
+    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < WAIT_MOST_NS) {
+        sys_call(SYS_sched_yield);
+        now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+    }
+    return now_state == STATE_OPEN;
+}
+
+void trace_after_fork(void) {
+    struct trace_process *p = &trace_process;
+    if (trace) {
+        struct trace_map *gone = trace_of_parent;
+        trace_of_parent = trace;
+        trace = 0;
+        if (gone) sys_call(SYS_munmap, gone->base, files[gone - maps].size);
+    }
+    p->pid = (uint32_t)sys_getpid();
+    p->ppid = (uint32_t)sys_getppid();
+    p->forked_ns = clock_now();
+    trace_path[0] = 0;
+    /* What failed in the parent would fail here: it was said once. A creator that the fork left behind is no more. */
+    if (state != STATE_FAILED) state = STATE_NONE;
+}
+
+void trace_discard_if_unused(void) {
+    struct trace_map *m = trace;
+    if (!m) return;
+    const struct trace_header *h = m->header;
+    if (h->regions[TRACE_REGION_CONNECTION].used || h->lost[TRACE_LOST_CONNECTIONS]) return;
+    trace_file_remove(&files[m - maps]);
+    trace_path[0] = 0;
+}
+
+void trace_reserve(void) {
+    static const uint32_t bytes[TRACE_REGION_COUNT] = {
+        [TRACE_REGION_CONNECTION] = 64u << 10, [TRACE_REGION_BODY] = 64u << 10,  [TRACE_REGION_WORKER] = 32u << 10,
+        [TRACE_REGION_SITE] = 64u << 10,       [TRACE_REGION_HOST] = 16u << 10,  [TRACE_REGION_MODULE] = 16u << 10,
+        [TRACE_REGION_STRING] = 128u << 10,    [TRACE_REGION_STACK] = 256u << 10, [TRACE_REGION_JOURNAL] = 512u << 10,
+    };
+    struct trace_map *m = trace;
+    for (unsigned i = 0; m && i < TRACE_REGION_COUNT; i++) {
+        const uint64_t size = m->header->regions[i].size;
+        trace_region_populate(m, i, bytes[i] < size ? bytes[i] : size);
+    }
+}
+
+void trace_restrict(void) {
+    restricted = true;
+    sys_confine();
+    trace_region_fix(true);
+}

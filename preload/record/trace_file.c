@@ -1,0 +1,245 @@
+/* The trace file's name, its place, its creation and its mapping. */
+#include "record/trace_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+
+#include "record/options.h"
+#include "record/sys.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#define MEMORY_DIRECTORY "/dev/shm"
+#define SUFFIX_MOST 999
+#define WRITTEN_MOST (8u << 20) /* where every block has to be written before the file can be used */
+
+int trace_file_advice = MADV_POPULATE_WRITE;
+char trace_path[TRACE_FILE_PATH_MAX];
+struct trace_process trace_process;
+
+/* Only one thread creates a trace; a thread's stack may be as small as 16 KiB. */
+static char buffer[32768] __attribute__((aligned(8)));
+
+/* Copy-on-write and network file systems: a page that was there once may need a new block, or the network, at any store. */
+static bool filesystem_keeps_blocks(uint64_t type) {
+    static const uint32_t others[] = {
+        BTRFS_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+        V9FS_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, CODA_SUPER_MAGIC, 0x2fc12fc1u /* ZFS */,
+        0xca451a4eu /* bcachefs */, 0x0bd00bd0u /* Lustre */, 0x01161970u /* GFS2 */, 0x7461636fu /* OCFS2 */,
+    };
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+        if ((uint32_t)type == others[i]) return false;
+    return true;
+}
+
+static bool filesystem_type(const char *directory, uint64_t *type) {
+    struct statfs fs;
+    if (sys_call(SYS_statfs, directory, &fs) != 0) return false;
+    *type = (uint64_t)fs.f_type;
+    return true;
+}
+
+/* Where a name without a directory goes: the working directory at the start, or memory where that promises too little. */
+static const char *default_directory(void) {
+    uint64_t type;
+    const char *here = trace_process.directory;
+    if (options.trace_named || !here[0]) return here;
+    if (!filesystem_type(here, &type) || filesystem_keeps_blocks(type)) return here;
+    return filesystem_type(MEMORY_DIRECTORY, &type) && type == TMPFS_MAGIC ? MEMORY_DIRECTORY : here;
+}
+
+/* A part of a file name: no slash can come in by it. */
+static void put_part(struct text *t, const char *s, size_t most) {
+    for (size_t i = 0; i < most && s[i]; i++) text_put_n(t, s[i] == '/' ? "_" : s + i, 1);
+}
+
+bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
+    struct utsname machine;
+    const char *program = trace_process.exe[0] ? trace_process.exe : trace_process.argv;
+    if (options.trace[0] != '/' && directory[0]) {
+        text_put(t, directory);
+        if (strcmp(directory, "/") != 0) text_put(t, "/");
+    }
+    for (const char *s = options.trace; *s; s++) {
+        if (*s != '%') {
+            text_put_n(t, s, 1);
+            continue;
+        }
+        switch (*++s) {
+        case 'e': put_part(t, text_base_name(program), 128); break;
+        case 'p': text_put_u64(t, trace_process.pid); break;
+        case 't': text_put_u64(t, trace_process.started_realtime_ns / 1000000000u); break;
+        case 'h':
+            if (sys_call(SYS_uname, &machine) == 0) put_part(t, machine.nodename, sizeof machine.nodename);
+            break;
+        default: text_put_n(t, "%", 1); break;
+        }
+    }
+    if (suffix) {
+        text_put(t, ".");
+        text_put_u64(t, suffix);
+    }
+    return !t->cut;
+}
+
+/* A file that the template may have named: what stands before its first and after its last '%' part. */
+static bool name_is_a_trace(const char *name, const char *before, size_t before_n, const char *after, size_t after_n) {
+    size_t n = strlen(name);
+    if (n < before_n + after_n || memcmp(name, before, before_n) != 0) return false;
+    for (size_t digits = 0; digits <= 4 && digits <= n; digits++) {
+        size_t end = n;
+        if (digits) {
+            end = n - digits;
+            if (name[end] < '0' || name[end] > '9') return false;
+            if (end == 0 || name[end - 1] != '.') continue;
+            end--;
+        }
+        if (end >= before_n + after_n && memcmp(name + end - after_n, after, after_n) == 0) return true;
+    }
+    return false;
+}
+
+/* Entries of the directory that look like traces of this template, as far as a bounded look goes. */
+static uint32_t count_traces(const char *directory) {
+    const char *before = text_base_name(options.trace), *percent = strchr(before, '%');
+    size_t before_n = percent ? (size_t)(percent - before) : strlen(before);
+    const char *after = percent ? strrchr(before, '%') + 2 : "";
+    size_t after_n = strlen(after);
+    if (before_n + after_n == 0) return 0; /* any file would do */
+    long fd = sys_call(SYS_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    uint32_t count = 0;
+    for (uint32_t rounds = 8 + options.max_traces / 128; rounds; rounds--) {
+        long n = sys_call(SYS_getdents64, fd, buffer, sizeof buffer);
+        if (n <= 0) break;
+        /* struct linux_dirent64: 8 inode, 8 offset, 2 length, 1 type, name */
+        for (long at = 0; at + 19 < n;) {
+            uint16_t length;
+            memcpy(&length, buffer + at + 16, sizeof length);
+            if (name_is_a_trace(buffer + at + 19, before, before_n, after, after_n)) count++;
+            if (length == 0) break;
+            at += length;
+        }
+    }
+    sys_call(SYS_close, fd);
+    return count;
+}
+
+static bool too_many_traces(struct text *why) {
+    const size_t n = (size_t)(text_base_name(trace_path) - trace_path);
+    static char directory[TRACE_FILE_PATH_MAX];
+    memcpy(directory, n ? trace_path : ".", n ? n : 1);
+    directory[n ? n : 1] = 0;
+    if (count_traces(directory) < options.max_traces) return false;
+    text_put(why, directory);
+    text_put(why, " holds ");
+    text_put_u64(why, options.max_traces);
+    text_put(why, " traces already (max_traces)");
+    return true;
+}
+
+static uint64_t limit_of(int resource) {
+    struct rlimit r;
+    if (sys_call(SYS_prlimit64, 0, resource, 0, &r) != 0) return UINT64_MAX;
+    return r.rlim_cur;
+}
+
+/* Beyond RLIMIT_FSIZE ftruncate would kill the program; of a limited address space a sixteenth is enough for us. */
+static uint64_t size_to_ask(void) {
+    uint64_t size = options.max_trace, files = limit_of(RLIMIT_FSIZE), space = limit_of(RLIMIT_AS);
+    if (size > files) size = files;
+    if (space != RLIM_INFINITY && size > space / 16) size = space / 16;
+    return size & ~4095ull;
+}
+
+static long open_new(struct text *why) {
+    for (unsigned suffix = 0; suffix <= SUFFIX_MOST; suffix++) {
+        struct text name = TEXT_ON(trace_path);
+        if (!trace_file_name(&name, default_directory(), suffix)) {
+            text_put(why, "the path is too long");
+            return -ENAMETOOLONG;
+        }
+        if (suffix == 0 && too_many_traces(why)) return -EMFILE;
+        long fd = sys_call(SYS_openat, AT_FDCWD, trace_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd != -EEXIST) return fd;
+    }
+    return -EEXIST;
+}
+
+/* Really written blocks, for kernels before 5.14. */
+static long write_blocks(long fd, uint64_t size) {
+    memset(buffer, 0, sizeof buffer);
+    for (uint64_t at = 0; at < size;) {
+        const uint64_t left = size - at;
+        long n = sys_call(SYS_pwrite64, fd, buffer, left < sizeof buffer ? left : sizeof buffer, at);
+        if (n == -EINTR) continue;
+        if (n <= 0) return n ? n : -ENOSPC;
+        at += (uint64_t)n;
+    }
+    return 0;
+}
+
+static long map_file(struct trace_file *f, long fd) {
+    long p = sys_call(SYS_mmap, 0, f->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p < 0 && p > -4096) return p;
+    f->base = (uint8_t *)p;
+    return 0;
+}
+
+static long fill_file(struct trace_file *f, long fd) {
+    struct stat st;
+    long r = sys_call(SYS_fstat, fd, &st);
+    if (r < 0) return r;
+    f->device = st.st_dev;
+    f->inode = st.st_ino;
+    if ((r = sys_call(SYS_ftruncate, fd, f->size)) < 0 || (r = map_file(f, fd)) < 0) return r;
+    r = sys_call(SYS_madvise, f->base, TRACE_HEADER_SIZE, trace_file_advice);
+    if (r != -EINVAL) return r;
+    sys_call(SYS_munmap, f->base, f->size);
+    f->base = 0;
+    if (f->size > WRITTEN_MOST) {
+        f->size = WRITTEN_MOST;
+        if ((r = sys_call(SYS_ftruncate, fd, f->size)) < 0) return r;
+    }
+    f->fixed = true;
+    if ((r = write_blocks(fd, f->size)) < 0) return r;
+    return map_file(f, fd);
+}
+
+bool trace_file_create(struct trace_file *f, struct text *why) {
+    memset(f, 0, sizeof *f);
+    f->size = size_to_ask();
+    if (f->size < TRACE_FILE_LEAST) {
+        text_put(why, "the limit of file size or address space (ulimit -f, -v) leaves less than 64 KiB");
+        return false;
+    }
+    const size_t said = why->length;
+    long fd = open_new(why), r = fd;
+    if (fd >= 0) {
+        r = fill_file(f, fd);
+        sys_call(SYS_close, fd);
+    }
+    if (r >= 0) return true;
+    if (f->base) sys_call(SYS_munmap, f->base, f->size);
+    if (fd >= 0) trace_file_remove(f);
+    if (why->length == said) {
+        text_put(why, trace_path);
+        text_put(why, ": ");
+        text_put_error(why, (int)-r);
+    }
+    return false;
+}
+
+void trace_file_remove(const struct trace_file *f) {
+    struct stat st;
+    if (sys_call(SYS_newfstatat, AT_FDCWD, trace_path, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (st.st_dev == f->device && st.st_ino == f->inode) sys_call(SYS_unlinkat, AT_FDCWD, trace_path, 0);
+}

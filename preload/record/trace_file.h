@@ -1,0 +1,60 @@
+/* The file behind the trace: its name, its place, its creation. For trace.c only. */
+#ifndef RECORD_TRACE_FILE_H
+#define RECORD_TRACE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "record/text.h"
+#include "record/trace.h"
+
+/* What is known of the process from its start. */
+struct trace_process {
+    uint32_t pid, ppid;
+    uint64_t started_ns, started_realtime_ns, forked_ns;
+    char exe[sizeof((struct trace_header *)0)->exe];
+    char argv[sizeof((struct trace_header *)0)->argv];
+    uint32_t argv_size, argv_truncated;
+    char directory[1024]; /* working directory, "" if it has no name */
+};
+extern struct trace_process trace_process;
+
+struct trace_file {
+    uint8_t *base;
+    uint64_t size;
+    bool fixed; /* every block is there already and there can be no more: the kernel has no MADV_POPULATE_WRITE */
+    uint64_t device, inode;
+};
+
+#define TRACE_FILE_LEAST (64u << 10)
+#define TRACE_FILE_PATH_MAX 3072
+
+/* The advice that makes pages of a mapping (MADV_POPULATE_WRITE); tests set one that no kernel knows. */
+extern int trace_file_advice;
+
+/*
+ * Creates and maps the file that options.trace names; trace_path is set. False: why (with the path in it) says what went wrong,
+ * and nothing is left behind. One thread at a time.
+ */
+bool trace_file_create(struct trace_file *, struct text *why);
+/* Removes the file if its name still leads to it. */
+void trace_file_remove(const struct trace_file *);
+/* The path that options.trace stands for, with that suffix (0: none). False: too long. */
+bool trace_file_name(struct text *, const char *directory, unsigned suffix);
+
+/* trace_region.c: the regions of a fresh file, all sizes multiples of 4096 that add up to no more than size. */
+void trace_region_layout(struct trace_region regions[TRACE_REGION_COUNT], uint64_t size);
+/* The pointers and limits of a map from its header. */
+void trace_region_map(struct trace_map *);
+/* trace_populate for a map that is not published yet. */
+bool trace_region_populate(struct trace_map *, enum trace_region_kind, uint64_t end);
+/* The journal's ring ends where its blocks end, because no more are to be had; false: it does already. */
+bool trace_region_shrink_journal(struct trace_map *, uint64_t limit);
+/* Nothing grows from here. */
+void trace_region_fix(bool);
+/* intern.c: new tables for a fresh map. */
+bool intern_open(const struct trace_map *);
+/* slot.c: new free lists for a fresh map. */
+bool slot_reset(const struct trace_map *);
+
+#endif
