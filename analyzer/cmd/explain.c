@@ -11,13 +11,13 @@ int verb_explain(const struct verb_options *options, int count, char **operands)
     const struct rule *rule = count ? rules_find(operands[0]) : NULL;
     if (count && !rule) {
         fprintf(stderr, "%s explain: no rule is called '%s'; there are", TOOL_NAME, operands[0]);
-        for (const struct rule *r = rules_table; r->id; r++) fprintf(stderr, "%s %s", r == rules_table ? "" : ",", r->id);
+        for (const struct rule *const *r = rules_table; *r; r++) fprintf(stderr, "%s %s", r == rules_table ? "" : ",", (*r)->id);
         fputc('\n', stderr);
         return EXIT_USAGE;
     }
     if (!rule) {
-        for (const struct rule *r = rules_table; r->id; r++)
-            printf("%-22s %s\n", r->id, rules_severity_name(r->severity));
+        for (const struct rule *const *r = rules_table; *r; r++)
+            printf("%-22s %s\n", (*r)->id, rules_severity_name((*r)->severity));
         return EXIT_CLEAN;
     }
     printf("%s (%s)\n\n", rule->id, rules_severity_name(rule->severity));
