@@ -138,17 +138,19 @@ unit: $(UNIT_TESTS)
 -include tests/programs/programs.mk tests/bench/bench.mk
 programs: $(PROGRAMS)
 
+# The test targets build in parallel unless -j was given.
+BUILD_ALL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_ENV = BUILD=$(abspath $(BUILD)) CC="$(CC)"
 
 check: deps-test
-	@$(MAKE) --no-print-directory all unit programs
+	@$(BUILD_ALL) all unit programs
 	@$(TEST_ENV) tests/run --results $(BUILD)/check.tap
 
 # The unit tests again under the sanitizers, each in a build of its own, and everything that takes long.
 check-all: deps-lint
-	@$(MAKE) --no-print-directory all unit programs
-	@$(MAKE) --no-print-directory $(ASAN_BUILD) unit
-	@$(MAKE) --no-print-directory $(TSAN_BUILD) unit
+	@$(BUILD_ALL) all unit programs
+	@$(BUILD_ALL) $(ASAN_BUILD) unit
+	@$(BUILD_ALL) $(TSAN_BUILD) unit
 	@$(TEST_ENV) $(SANITIZER_ENV) FUZZ_SECONDS=30 tests/run --long --results $(BUILD)/check-all.tap \
 	    --units asan=$(BUILD)/asan --units tsan=$(BUILD)/tsan \
 	    --command "lint=$(MAKE) --no-print-directory lint" --command "fuzz=$(MAKE) --no-print-directory fuzz"
@@ -159,11 +161,11 @@ TSAN_BUILD = BUILD=$(BUILD)/tsan SANITIZE=thread LIBUNWIND=
 SANITIZER_ENV = ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 
 asan: deps-test
-	@$(MAKE) --no-print-directory $(ASAN_BUILD) unit
+	@$(BUILD_ALL) $(ASAN_BUILD) unit
 	@BUILD=$(abspath $(BUILD))/asan $(SANITIZER_ENV) tests/run --unit-only
 
 tsan: deps-test
-	@$(MAKE) --no-print-directory $(TSAN_BUILD) unit
+	@$(BUILD_ALL) $(TSAN_BUILD) unit
 	@BUILD=$(abspath $(BUILD))/tsan $(SANITIZER_ENV) tests/run --unit-only
 
 deps-%:
@@ -182,19 +184,19 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/obj/recorder.a $(BUILD)/obj/analy
 
 fuzz: deps-lint $(BUILD)/config.mk
 	@mkdir -p $(BUILD)/fuzz && cp $(BUILD)/config.mk $(BUILD)/fuzz/
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=address,undefined,fuzzer-no-link WARN= fuzz-programs
+	@$(BUILD_ALL) BUILD=$(BUILD)/fuzz CC=clang SANITIZE=address,undefined,fuzzer-no-link WARN= fuzz-programs
 	@$(TEST_ENV) tests/fuzz/run
 
 bench: deps-test
-	@$(MAKE) --no-print-directory all programs $(BENCH_PROGRAMS)
+	@$(BUILD_ALL) all programs $(BENCH_PROGRAMS)
 	@$(TEST_ENV) tests/bench/run
 
 soak: deps-test
-	@$(MAKE) --no-print-directory all programs
+	@$(BUILD_ALL) all programs
 	@$(TEST_ENV) tests/integration/soak.py
 
 demo: deps-test
-	@$(MAKE) --no-print-directory all programs >/dev/null
+	@$(BUILD_ALL) all programs >/dev/null
 	@$(TEST_ENV) tests/integration/demo.py
 
 # ---- the rest ------------------------------------------------------------------------------------------------------------
