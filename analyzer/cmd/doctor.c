@@ -60,6 +60,7 @@ static void doctor_runtime(struct doctor *d, const struct target *t) {
         doctor_say(d, DOCTOR_HIDDEN, "runtime", "Go: makes its system calls itself and has its own TLS; only what it does through libc is seen");
         break;
     case TARGET_NODE:
+        if (target_needs(t, "libssl.so*")) break; /* distributions link it dynamically: seen as in any other program */
         doctor_say(d, DOCTOR_PARTLY, "runtime", "plain HTTP is seen; TLS is inside the executable, so https counts as HTTP by its port only");
         break;
     case TARGET_JAVA:

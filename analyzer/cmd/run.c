@@ -124,6 +124,8 @@ static int run_command(struct run *run, char **operands) {
     run->end = command_run(operands);
     if (run->end.error) return run_start_failed(run->end.error, operands[0]);
     bool complete = run_collect(run);
+    /* Traces are open by now; whoever breaks off the report (a pager, ^C) leaves nothing behind. */
+    traces_place_close(&run->place);
     bool written = session_report(&run->session);
     status = command_exit_status(&run->end);
     if (status) return status;

@@ -16,6 +16,15 @@ static const int command_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1,
 enum { COMMAND_SIGNALS = sizeof command_signals / sizeof *command_signals };
 
 static volatile sig_atomic_t command_pid;
+/* As this process was started, to be given to the command and taken back after it. */
+static struct sigaction command_saved[COMMAND_SIGNALS], command_saved_child;
+static sigset_t command_saved_mask;
+
+static void command_restore_signals(void) {
+    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &command_saved[i], NULL);
+    sigaction(SIGCHLD, &command_saved_child, NULL);
+    sigprocmask(SIG_SETMASK, &command_saved_mask, NULL);
+}
 
 uint64_t command_now(void) {
     struct timespec t;
@@ -58,25 +67,23 @@ static void command_exec(char *const *argv, int report) {
 }
 
 static pid_t command_start(char *const *argv, int *error) {
+    const struct sigaction forward = {.sa_sigaction = command_forward, .sa_flags = SA_SIGINFO | SA_RESTART};
+    const struct sigaction wait = {.sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
     int report[2];
-    struct sigaction saved[COMMAND_SIGNALS], child, forward = {.sa_sigaction = command_forward, .sa_flags = SA_SIGINFO | SA_RESTART};
-    struct sigaction wait = {.sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
-    sigset_t all, mask;
+    sigset_t all;
     if (pipe2(report, O_CLOEXEC) != 0) return *error = errno, -1;
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &mask);
-    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &forward, &saved[i]);
-    sigaction(SIGCHLD, &wait, &child);
+    sigprocmask(SIG_BLOCK, &all, &command_saved_mask);
+    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &forward, &command_saved[i]);
+    sigaction(SIGCHLD, &wait, &command_saved_child);
     pid_t pid = fork();
     *error = errno;
     if (pid == 0) {
-        for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &saved[i], NULL);
-        sigaction(SIGCHLD, &child, NULL);
-        sigprocmask(SIG_SETMASK, &mask, NULL);
+        command_restore_signals();
         command_exec(argv, report[1]);
     }
     command_pid = pid;
-    sigset_t usual = mask;
+    sigset_t usual = command_saved_mask;
     for (int i = 0; i < COMMAND_SIGNALS; i++) sigdelset(&usual, command_signals[i]);
     sigprocmask(SIG_SETMASK, &usual, NULL);
     close(report[1]);
@@ -84,6 +91,8 @@ static pid_t command_start(char *const *argv, int *error) {
         ssize_t n;
         while ((n = read(report[0], error, sizeof *error)) < 0 && errno == EINTR) {}
         if (n != (ssize_t)sizeof *error) *error = 0;
+    } else {
+        command_restore_signals();
     }
     close(report[0]);
     return pid;
@@ -100,6 +109,7 @@ struct command_end command_run(char *const *argv) {
     }
     command_pid = 0;
     end.ended_ns = command_now();
+    if (end.pid > 0) command_restore_signals();
     if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
     if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
     return end;
