@@ -107,26 +107,15 @@ static void doctor_libraries(struct doctor *d, const struct target *t) {
         doctor_say(d, DOCTOR_FACT, "tls", "none is linked; OpenSSL or GnuTLS loaded later would be followed, one linked in statically not");
 }
 
-static const char *doctor_option(const char *options, const char *key, size_t *length) {
-    size_t n = strlen(key);
-    const char *found = NULL;
-    for (const char *p = options; p && *p; p += strcspn(p, ":"), p += *p == ':')
-        if (strncmp(p, key, n) == 0 && p[n] == '=') found = p + n + 1;
-    *length = found ? strcspn(found, ":") : 0;
-    return found;
-}
-
 /* Whether a comma separated list of HTTPLEAK_OPTIONS names the program. */
 static bool doctor_listed(const char *key, const char *program, bool *given) {
-    size_t length = 0, n = strlen(program);
-    const char *list = doctor_option(getenv("HTTPLEAK_OPTIONS"), key, &length), *end = list + length;
+    char *list = library_option(key), *rest = NULL;
+    bool found = false;
     *given = list != NULL;
-    for (const char *p = list; p && p < end; p++) {
-        size_t one = strcspn(p, ",:");
-        if (one == n && memcmp(p, program, n) == 0) return true;
-        p += one;
-    }
-    return false;
+    for (char *name = list ? strtok_r(list, ",", &rest) : NULL; name; name = strtok_r(NULL, ",", &rest))
+        found = found || strcmp(name, program) == 0;
+    free(list);
+    return found;
 }
 
 static void doctor_recorder(struct doctor *d, const struct target *t) {
@@ -144,7 +133,7 @@ static void doctor_recorder(struct doctor *d, const struct target *t) {
 
 /* A trace is written where the process runs, unless it is told otherwise; `httpleak run` takes a place of its own. */
 static void doctor_place(struct doctor *d) {
-    char *named = library_trace_option();
+    char *named = library_option("trace");
     char *directory = strdup(named ? named : "./");
     char *slash = directory ? strrchr(directory, '/') : NULL;
     if (slash) slash[slash == directory] = '\0';

@@ -28,50 +28,67 @@ char *library_find(char *error, size_t size) {
     return NULL;
 }
 
-char *library_trace_option(void) {
+/* A pair of HTTPLEAK_OPTIONS ends at the next ':' outside of the quotes that its value opens with. */
+static size_t library_pair_length(const char *pair) {
+    size_t n = strcspn(pair, ":=");
+    const char *close = NULL;
+    if (pair[n] == '=' && (pair[n + 1] == '\'' || pair[n + 1] == '"')) close = strchr(pair + n + 2, pair[n + 1]);
+    if (close) n = (size_t)(close - pair);
+    return n + strcspn(pair + n, ":");
+}
+
+char *library_option(const char *key) {
     const char *options = getenv("HTTPLEAK_OPTIONS");
+    size_t length = strlen(key), n;
     char *found = NULL;
-    for (const char *p = options; p && *p; p += strcspn(p, ":"), p += *p == ':') {
-        if (strncmp(p, "trace=", 6) != 0) continue;
+    for (const char *p = options; p && *p; p += n, p += *p == ':') {
+        n = library_pair_length(p);
+        if (strncmp(p, key, length) != 0 || p[length] != '=') continue;
+        const char *value = p + length + 1, *end = p + n;
+        if (end - value >= 2 && (*value == '"' || *value == '\'') && end[-1] == *value) value++, end--;
         free(found);
-        found = strndup(p + 6, strcspn(p + 6, ":"));
+        found = strndup(value, (size_t)(end - value));
     }
     return found;
 }
 
-/* Whether a key stands in HTTPLEAK_OPTIONS. */
-static bool library_option_named(const char *options, const char *key) {
-    size_t length = strlen(key);
-    for (const char *p = options; p && *p; p += strcspn(p, ":"), p += *p == ':')
-        if (strncmp(p, key, length) == 0 && p[length] == '=') return true;
-    return false;
+static bool library_option_named(const char *key) {
+    char *value = library_option(key);
+    free(value);
+    return value != NULL;
+}
+
+/* Writes trace=TEMPLATE for a directory; false: its path cannot be written there. */
+static bool library_put_trace(FILE *out, const char *directory) {
+    const char *quote = strpbrk(directory, ":'\"") == NULL ? "" : strchr(directory, '"') ? "'" : "\"";
+    if (*quote && strchr(directory, *quote)) return false;
+    fprintf(out, "trace=%s", quote);
+    for (const char *p = directory; *p; p++) fprintf(out, *p == '%' ? "%%%%" : "%c", *p); /* % starts a template's field */
+    fprintf(out, "/httpleak.%%e.%%p.trace%s", quote);
+    return true;
 }
 
 static bool library_export_options(const char *directory, char *error, size_t size) {
     const char *given = getenv("HTTPLEAK_OPTIONS");
-    bool named = library_option_named(given, "trace");
-    if (!named && strchr(directory, ':')) {
-        snprintf(error, size, "directory for traces '%s': a path without ':' was expected", directory);
-        return false;
-    }
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
     if (!out) return snprintf(error, size, "out of memory"), false;
     fputs(given ? given : "", out);
     const char *separator = given && *given ? ":" : "";
-    if (!named) {
-        fprintf(out, "%strace=", separator);
-        for (const char *p = directory; *p; p++) fprintf(out, *p == '%' ? "%%%%" : "%c", *p); /* % starts a template's field */
-        fputs("/httpleak.%e.%p.trace", out);
+    bool ok = true;
+    if (!library_option_named("trace")) {
+        fputs(separator, out);
+        ok = library_put_trace(out, directory);
         separator = ":";
+        if (!ok) snprintf(error, size, "directory for traces '%s': a path without both kinds of quotes was expected", directory);
     }
     /* The report says it all; each process saying it too would be noise in the command's output. */
-    if (!library_option_named(given, "summary")) fprintf(out, "%ssummary=0", separator);
-    bool ok = fclose(out) == 0 && setenv("HTTPLEAK_OPTIONS", text, 1) == 0;
-    if (!ok) snprintf(error, size, "out of memory");
+    if (!library_option_named("summary")) fprintf(out, "%ssummary=0", separator);
+    bool written = fclose(out) == 0 && (!ok || setenv("HTTPLEAK_OPTIONS", text, 1) == 0);
+    if (!written) snprintf(error, size, "out of memory");
     free(text);
-    return ok;
+    return ok && written;
 }
 
 bool library_export(const char *library, const char *directory, char *error, size_t size) {

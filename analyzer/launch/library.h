@@ -20,7 +20,7 @@ char *library_find(char *error, size_t size);
  */
 bool library_export(const char *library, const char *directory, char *error, size_t size);
 
-/* The place that the user named in HTTPLEAK_OPTIONS (the last trace=), malloc'ed; NULL: none. */
-char *library_trace_option(void);
+/* What HTTPLEAK_OPTIONS says for a key (the last one counts), without its quotes; malloc'ed; NULL: nothing. */
+char *library_option(const char *key);
 
 #endif

@@ -148,7 +148,7 @@ static bool traces_place_list(const struct traces_place *place, struct traces_li
 }
 
 bool traces_place_open(struct traces_place *place, const char *output, char *error, size_t size) {
-    *place = (struct traces_place){.temporary = !output, .template = library_trace_option()};
+    *place = (struct traces_place){.temporary = !output, .template = library_option("trace")};
     snprintf(error, size, "out of memory");
     place->directory = output ? traces_output(output, error, size) : traces_temporary(error, size);
     if (!place->directory) return false;

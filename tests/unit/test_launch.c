@@ -137,7 +137,7 @@ START_TEST(environment_of_a_command) {
     ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"), "stack_depth=8:summary=1:trace=/tmp/100%%/httpleak.%e.%p.trace");
 
     setenv("HTTPLEAK_OPTIONS", "trace=/var/x:trace=/var/mine.%p:verbose=1", 1);
-    char *named = library_trace_option();
+    char *named = library_option("trace");
     ck_assert_str_eq(named, "/var/mine.%p");
     free(named);
     export_to("/lib/libhttpleak.so", home);
@@ -157,8 +157,14 @@ START_TEST(paths_that_the_loader_would_split) {
     ck_assert(!library_export(path, "/tmp/a b", error, sizeof error));
     ck_assert_ptr_nonnull(strstr(error, "space or colon"));
     unsetenv("HTTPLEAK_OPTIONS");
-    ck_assert(!library_export("/lib/libhttpleak.so", "/tmp/a:b", error, sizeof error));
-    ck_assert_ptr_nonnull(strstr(error, "without ':'"));
+    export_to("/lib/libhttpleak.so", "/tmp/a:'b");
+    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"), "trace=\"/tmp/a:'b/httpleak.%e.%p.trace\":summary=0");
+    char *quoted = library_option("trace");
+    ck_assert_str_eq(quoted, "/tmp/a:'b/httpleak.%e.%p.trace");
+    free(quoted);
+    unsetenv("HTTPLEAK_OPTIONS");
+    ck_assert(!library_export("/lib/libhttpleak.so", "/tmp/a:'\"b", error, sizeof error));
+    ck_assert_ptr_nonnull(strstr(error, "quotes"));
 }
 END_TEST
 
