@@ -19,7 +19,7 @@ int render_text(const struct report *report, FILE *out, const struct render_opti
 /* Schema httpleak-report/1. `version` is the tool's. */
 int render_json(const struct report *report, FILE *out, const char *version);
 
-/* A terminal, TERM is not dumb, and NO_COLOR is not set to anything. */
+/* A terminal, TERM is not dumb, and NO_COLOR is not set (or empty). */
 bool render_use_color(FILE *out);
 /* $COLUMNS, else the terminal's width, else 100; never less than 40. */
 int render_width(FILE *out);
