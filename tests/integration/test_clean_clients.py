@@ -194,7 +194,7 @@ def apt_get_update(scratch, scheme):
             settings = {"Dir::State": f"{state}/state", "Dir::State::status": f"{state}/state/status", "Dir::Cache": f"{state}/cache",
                         "Dir::Etc": f"{state}/etc", "Dir::Etc::sourcelist": scratch.path("sources.list"), "Dir::Log": f"{state}/log",
                         "Acquire::https::Verify-Peer": "false", "Acquire::https::Verify-Host": "false", "Acquire::Languages": "none",
-                        "Acquire::http::Proxy": "DIRECT", "Acquire::https::Proxy": "DIRECT"}
+                        "Acquire::GzipIndexes": "false", "Acquire::http::Proxy": "DIRECT", "Acquire::https::Proxy": "DIRECT"}
             argv = [apt, "update", *[word for name, value in settings.items() for word in ("-o", f"{name}={value}")]]
             before = nginx.counts()
             result = way(argv, env={"APT_CONFIG": scratch.path("empty.conf")})

@@ -7,7 +7,7 @@ COUNTS = {accepts, requests, responses_completed, bodies_completed}: a completed
 counts under bodies_completed too if its framing gave it a body.
 
   /bytes/N        N bytes with Content-Length         /chunked/N      N bytes, chunked, with a trailer
-  /close/N        N bytes, ended by closing           /slow/N?ms=M    N bytes, 1 KiB each M ms (default 20)
+  /close/N        N bytes, ended by closing           /slow/N?ms=M    N bytes, 1 KiB each M ms (20); more path is ignored
   /hang           never answers                       /longpoll/SECS  answers after SECS
   /events?n=N     an event each 200 ms, N or endless  /head-then-stall  a head that promises 256 KiB, and nothing more
   /redirect?to=P  302 to P (default /bytes/64), with a body of 2 KiB      /status/CODE  that status, body of 32 bytes where it may
@@ -93,7 +93,7 @@ class Exchange:
             await self.send_bytes(int(size))
         await self.completed(self.method != "HEAD")
 
-    async def get_slow(self, size):
+    async def get_slow(self, size, *_):
         self.head(200, [f"Content-Length: {size}"])
         for start in range(0, int(size), 1024):
             await self.send(BLOCK[:min(1024, int(size) - start)])
