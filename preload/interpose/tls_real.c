@@ -1,7 +1,7 @@
 /* Finds what a TLS call would have been bound to without us, from the caller's own bindings, and remembers it per call site. */
 #include <stddef.h>
 
-#include "interpose/elf_image.h"
+#include "interpose/loaded.h"
 #include "interpose/tls_real.h"
 
 /* ---- libraries ---- */
@@ -17,10 +17,14 @@ static bool same_module(const struct tls_module *a, const struct tls_module *b) 
     return true;
 }
 
+static void *function_of(const struct loaded *module, const char *name) {
+    return image_find(&module->image, name, image_hash(name));
+}
+
 /* A library whose addresses another one has now is gone, and so is everybody who could have used its record. */
-static const struct tls_module *module_for(const struct elf_image *image, const struct tls_flavor *flavor) {
+static const struct tls_module *module_for(const struct loaded *image, const struct tls_flavor *flavor) {
     struct tls_module fresh = {.library = flavor->library, .flavor = flavor, .start = image->start, .end = image->end};
-    for (int i = 0; i < TLS_GETTERS && flavor->getters[i]; i++) fresh.getters[i] = elf_image_function(image, flavor->getters[i]);
+    for (int i = 0; i < TLS_GETTERS && flavor->getters[i]; i++) fresh.getters[i] = function_of(image, flavor->getters[i]);
     for (unsigned i = 0; i < MODULES; i++) {
         struct tls_module *m = &modules[i];
         uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
@@ -36,8 +40,19 @@ static const struct tls_module *module_for(const struct elf_image *image, const 
     return NULL;
 }
 
-/* The library of this thread's last call: who calls from inside the recorder is it, by a jump out of the function we called. */
+/*
+ * The library of this thread's last call. Who calls from inside the recorder is that library: it left the function that we had
+ * called by a jump into another one (gnutls_record_send does), so the return address is still ours.
+ */
 static __thread const struct tls_module *last_module __attribute__((tls_model("initial-exec")));
+
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+static const void *true_caller(const void *caller) {
+    const bool recorder = (const char *)caller >= __ehdr_start && (const char *)caller < _end;
+    return __builtin_expect(recorder, 0) && last_module ? (const void *)last_module->start : caller;
+}
 
 /* ---- search ---- */
 
@@ -45,26 +60,25 @@ static __thread const struct tls_module *last_module __attribute__((tls_model("i
 struct search {
     const struct tls_flavor *flavor;
     const char *name;
+    uint32_t hash;
     uintptr_t caller;
-    struct elf_image caller_image, candidates[CANDIDATES];
+    struct loaded caller_image, candidates[CANDIDATES];
     void *functions[CANDIDATES];
     unsigned count;
-    bool caller_known, caller_is_recorder;
+    bool caller_known;
 };
 
 static int consider(struct dl_phdr_info *info, size_t size, void *context) {
     struct search *s = context;
-    struct elf_image image;
+    struct loaded image;
     (void)size;
-    if (!elf_image_read(&image, info)) return 0;
-    const bool recorder = elf_image_holds(&image, (uintptr_t)modules);
-    if (elf_image_holds(&image, s->caller)) {
+    if (!loaded_read(&image, info)) return 0;
+    if (loaded_holds(&image, s->caller)) {
         s->caller_image = image;
         s->caller_known = true;
-        s->caller_is_recorder = recorder;
     }
-    if (recorder || s->count == CANDIDATES) return 0;
-    void *function = elf_image_function(&image, s->name);
+    if (loaded_holds(&image, (uintptr_t)modules) || s->count == CANDIDATES) return 0; /* the first: the recorder itself */
+    void *function = image_find(&image.image, s->name, s->hash);
     if (!function) return 0;
     s->functions[s->count] = function;
     s->candidates[s->count++] = image;
@@ -78,20 +92,17 @@ static int consider(struct dl_phdr_info *info, size_t size, void *context) {
  */
 static unsigned choose(const struct search *s) {
     for (unsigned i = 0; i < s->count; i++)
-        if (!elf_image_function(&s->candidates[i], s->flavor->marker) && !elf_image_holds(&s->candidates[i], s->caller)) return i;
-    if (s->caller_is_recorder && last_module)
-        for (unsigned i = 0; i < s->count; i++)
-            if (s->candidates[i].start == last_module->start) return i;
+        if (!function_of(&s->candidates[i], s->flavor->marker) && !loaded_holds(&s->candidates[i], s->caller)) return i;
     if (!s->caller_known) return 0;
     unsigned best = s->count, most = 0;
     for (unsigned i = 0; i < s->count; i++) {
-        const unsigned bindings = elf_image_bindings(&s->caller_image, s->candidates[i].start, s->candidates[i].end);
+        const unsigned bindings = loaded_bindings(&s->caller_image, s->candidates[i].start, s->candidates[i].end);
         if (bindings > most) most = bindings, best = i;
     }
     for (unsigned i = 0; i < s->count && best == s->count; i++)
         if (s->candidates[i].start == s->caller_image.start) best = i;
     for (unsigned i = 0; i < s->count && best == s->count; i++)
-        if (elf_image_needs(&s->caller_image, s->candidates[i].name)) best = i;
+        if (loaded_needs(&s->caller_image, s->candidates[i].name)) best = i;
     return best == s->count ? 0 : best;
 }
 
@@ -142,25 +153,20 @@ static void remember(const struct tls_real *real, const char *name, const void *
     __atomic_store_n(&site->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
-bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const char *name, const void *caller) {
-    if (__builtin_expect(recall(real, name, caller), 1)) {
-        last_module = real->module;
-        return true;
-    }
-    const uint32_t since = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-    struct search s = {.flavor = flavor, .name = name, .caller = (uintptr_t)caller};
-    dl_iterate_phdr(consider, &s);
-    if (s.count == 0) return false;
-    const unsigned chosen = s.count == 1 ? 0 : choose(&s);
-    real->function = s.functions[chosen];
-    real->module = module_for(&s.candidates[chosen], flavor);
-    real->from_library = s.caller_is_recorder || elf_image_holds(&s.candidates[chosen], s.caller);
-    if (!s.caller_is_recorder) {
-        last_module = real->module;
+bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const char *name, const void *return_address) {
+    const void *caller = true_caller(return_address);
+    if (__builtin_expect(!recall(real, name, caller), 0)) {
+        const uint32_t since = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+        struct search s = {.flavor = flavor, .name = name, .hash = image_hash(name), .caller = (uintptr_t)caller};
+        dl_iterate_phdr(consider, &s);
+        if (s.count == 0) return false;
+        const unsigned chosen = s.count == 1 ? 0 : choose(&s);
+        real->function = s.functions[chosen];
+        real->module = module_for(&s.candidates[chosen], flavor);
+        real->from_library = loaded_holds(&s.candidates[chosen], s.caller);
         remember(real, name, caller, since);
-    } else if (s.count == 1) {
-        remember(real, name, caller, since); /* whoever jumps from there, there is but one */
     }
+    last_module = real->module;
     return true;
 }
 

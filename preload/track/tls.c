@@ -10,8 +10,6 @@
 #define RECORD_APPLICATION_DATA 23u
 #define HOST_NAME_LENGTH 255u /* RFC 1035 section 2.3.4 */
 
-bool tls_seen;
-
 /* ---- the call under way ---- */
 
 static struct connection *live(struct association a) {
@@ -103,9 +101,9 @@ static uint32_t intern_host_name(const char *name, size_t n) {
     return intern_string(lower, n);
 }
 
-static void use_server_name(struct connection *c, uint32_t name) {
-    if (c->slot->flags & TRACE_CONNECTION_PROXY) return; /* the CONNECT target is what was asked for */
-    connection_set_host(c, name, c->peer_port);
+/* A tunnel's host is the CONNECT target, whatever the server is called inside it. */
+static bool named_by_tunnel(const struct connection *c) {
+    return c->slot->flags & TRACE_CONNECTION_PROXY;
 }
 
 static void associate(const void *object, struct connection *c) {
@@ -121,7 +119,7 @@ static void associate(const void *object, struct connection *c) {
         connection_note(c, &event, clock_now());
     }
     const struct association name = association_find(association_name_key(object));
-    if (name.kind == ASSOCIATION_NAME) use_server_name(c, (uint32_t)name.payload);
+    if (name.kind == ASSOCIATION_NAME && !named_by_tunnel(c)) connection_set_host(c, (uint32_t)name.payload, c->peer_port);
 }
 
 static uint64_t object_random(const void *object, const struct tls_library *library) {
@@ -171,9 +169,23 @@ struct connection *tls_connection(const void *object, const struct tls_library *
     }
 }
 
+/* Not asked again until it starts anew. */
+static void give_up(const void *object) {
+    const struct association a = association_find(association_object_key(object));
+    if (a.kind != ASSOCIATION_UNKNOWN && a.kind != ASSOCIATION_WAITING) return;
+    stop_waiting(object, a);
+    set(association_object_key(object), ASSOCIATION_FOREIGN, 0);
+}
+
+struct connection *tls_connection_late(const void *object, const struct tls_library *library, bool finished) {
+    struct connection *c = tls_connection(object, library);
+    if (!c && finished && trace) give_up(object);
+    return c;
+}
+
 void tls_handshake_after(const void *object, const struct tls_library *library, bool finished) {
     if (!trace || !library) return;
-    struct association a = association_find(association_object_key(object));
+    const struct association a = association_find(association_object_key(object));
     if (a.kind == ASSOCIATION_SERVER && !library->is_server) return;
     struct connection *c = live(a);
     if (!c) c = evidence(object, library);
@@ -185,11 +197,7 @@ void tls_handshake_after(const void *object, const struct tls_library *library, 
     }
     if (!finished) return;
     if (c && library->is_http2 && library->is_http2(library, object)) connection_flag(c, TRACE_CONNECTION_H2);
-    if (c) return;
-    a = association_find(association_object_key(object));
-    if (a.kind == ASSOCIATION_SERVER) return;
-    stop_waiting(object, a);
-    set(association_object_key(object), ASSOCIATION_FOREIGN, 0);
+    if (!c) give_up(object);
 }
 
 void tls_server_name(const void *object, const char *name, size_t n) {
@@ -198,21 +206,22 @@ void tls_server_name(const void *object, const char *name, size_t n) {
     if (id) set(association_name_key(object), ASSOCIATION_NAME, id);
 }
 
+/* Also without a trace: GnuTLS does not say later which side a session is, and this process may be its own client. */
 void tls_object_server(const void *object) {
-    if (trace) set(association_object_key(object), ASSOCIATION_SERVER, 0);
+    set(association_object_key(object), ASSOCIATION_SERVER, 0);
 }
 
 void tls_object_reset(const void *object) {
     if (thread_self.tls_object == object) thread_self.tls_object = NULL;
-    if (!trace) return;
     const struct association a = association_find(association_object_key(object));
-    if (a.kind == ASSOCIATION_UNKNOWN) return;
+    if (a.kind == ASSOCIATION_UNKNOWN || a.kind == ASSOCIATION_SERVER) return;
     stop_waiting(object, a);
     association_remove(association_object_key(object));
 }
 
 void tls_object_free(const void *object) {
     tls_object_reset(object);
+    association_remove(association_object_key(object));
     if (trace) association_remove(association_name_key(object));
 }
 
@@ -241,12 +250,13 @@ static void nested(struct connection *c, bool hello) {
 /* The host's scheme follows from the wire, so it is set again even if its name stays. */
 static void host_of_hello(struct connection *c, const struct client_hello *hello) {
     const struct trace_host *host = &trace->hosts[c->slot->host];
-    connection_set_host(c, host->name, host->port);
-    if (hello->name) use_server_name(c, intern_host_name((const char *)hello->name, hello->name_length));
+    if (hello->name && !named_by_tunnel(c))
+        connection_set_host(c, intern_host_name((const char *)hello->name, hello->name_length), c->peer_port);
+    else
+        connection_set_host(c, host->name, host->port);
 }
 
 static void client_hello(struct connection *c, const struct client_hello *hello) {
-    tls_seen = true;
     connection_flag(c, TRACE_CONNECTION_TLS);
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TLS, .arg = 1};
     connection_note(c, &event, clock_now());
@@ -292,6 +302,7 @@ void tls_connection_closed(struct connection *c) {
     }
 }
 
+/* The entries of the parent are of another generation now: they read as unknown, and give way first. */
 void tls_after_fork(void) {
-    tls_seen = false; /* the entries are of another generation now */
+    thread_self.tls_object = NULL;
 }

@@ -15,9 +15,6 @@ struct tls_library {
     int (*is_http2)(const struct tls_library *, const void *object); /* ALPN chose "h2" */
 };
 
-/* A ClientHello went by on some connection: what costs more than a look at the object is worth it only then. */
-extern bool tls_seen;
-
 /*
  * A TLS call on object begins / is over. from_library: the caller is the TLS library itself. Nested calls (a library that
  * calls its own exported functions, TLS inside TLS) return false from tls_enter and must do nothing but the real call. A
@@ -30,13 +27,18 @@ const void *tls_current(void);
 
 /* The connection of an object, NULL if it is none of ours or not known. library gives what steps 2 and 3 need; may be NULL. */
 struct connection *tls_connection(const void *object, const struct tls_library *library);
+/*
+ * The same after a call that found nothing before it and brought or took plaintext, so that the handshake was part of it.
+ * finished: it is over, so an object that is still unknown is none of ours.
+ */
+struct connection *tls_connection_late(const void *object, const struct tls_library *library, bool finished);
 /* After a handshake call returned: steps 2 and 3, ALPN. */
 void tls_handshake_after(const void *object, const struct tls_library *library, bool finished);
 /* The name the program asked for (SNI); it stands in the ClientHello as well, except an encrypted one. */
 void tls_server_name(const void *object, const char *name, size_t n);
 /* The object was made for the server's side. */
 void tls_object_server(const void *object);
-/* It starts anew or was tied to another fd: what was known of it does not hold any more. */
+/* It starts anew or was tied to another fd: what was known of its connection does not hold any more. */
 void tls_object_reset(const void *object);
 /* The object is gone (or was just made at an address that had another one before). */
 void tls_object_free(const void *object);
