@@ -229,7 +229,9 @@ struct trace_connection { /* 384 bytes */
     uint32_t epoll_edge;     /* ... edge triggered */
     uint64_t epoll_wait_ns;  /* last time somebody waited on that set */
     uint64_t epoll_change_ns; /* last time the interest changed */
-    uint64_t reserved3[3];
+    uint64_t epoll_set;      /* identity of that set. It is waited on NOW if a worker slot has wait EPOLL and this as
+                                wait_address; epoll_wait_ns may lag behind for sets with hundreds of members */
+    uint64_t reserved3[2];
 
     /* line 5: samples of the socket's state, taken at transitions at most once a second and at an orderly end */
     uint32_t sample_seq;

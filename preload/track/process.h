@@ -9,21 +9,31 @@
 extern bool process_active;
 /* Fork generation: 0 in the process that loaded us, +1 in each fork child. */
 extern uint32_t process_generation;
+/* seccomp is on: no system call that the program does not need itself. */
+extern bool process_restricted;
 
-void process_init(int argc, char **argv, char **envp); /* from the constructor */
-/* First thing wherever it matters: notices a fork that no wrapper saw (a page that the kernel wipes at fork). About 1 ns. */
-void process_check_fork(void);
+/* recorder: path of this library, as the loader knows it. From the constructor. */
+void process_init(int argc, char **argv, char **envp, const char *recorder);
+
+/* A word in a page that the kernel wipes at fork: 0 in a child that nobody has told us of yet. */
+extern volatile uint32_t process_fork_mark[];
+void process_fork_seen(void);
+/* First thing wherever it matters: notices a fork that no wrapper saw. About 1 ns. */
+static inline void process_check_fork(void) {
+    if (__builtin_expect(process_fork_mark[0] == 0, 0)) process_fork_seen();
+}
 /* True in a child that shares our memory but is another process (vfork): it must change nothing. One getpid. */
 bool process_is_vfork_child(void);
-void process_forked(int child_pid); /* in the parent */
-void process_after_fork(void);      /* in the child: forget everything, keep nothing of the parent's */
+void process_forked(int child_pid);  /* in the parent */
+void process_fork_child(void);       /* in the child, when fork returned there; does nothing if the mark told it before */
+void process_after_fork(void);       /* forget everything, keep nothing of the parent's */
 /* Orderly end. known: status is what it will exit with. May come more than once; the last one counts. */
 void process_exiting(int status, bool known);
 void process_end(void); /* now: samples, end record, summary. */
 void process_exec_begin(void);
 void process_exec_failed(void);
 /* The program is about to give up the means to make a file (chroot, setuid, seccomp). */
-void process_before_confinement(void);
+void process_before_confinement(bool seccomp);
 /* seccomp is on from here: only the system calls that were used before. */
 void process_confined(void);
 

@@ -15,7 +15,7 @@ bool wait_select_begin(int nfds, const fd_set *readable, const fd_set *writable)
 void wait_select_end(int nfds, const fd_set *readable, const fd_set *writable, int result);
 
 /* epoll: sets that hold a tracked connection are known by their fd. */
-void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *, int result);
+void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *); /* after it succeeded */
 bool wait_epoll_begin(int epfd); /* true: call end */
 void wait_epoll_end(int epfd);
 /* The set's fd is gone (called by connection_fd_closing for FD_EPOLL entries). */

@@ -16,21 +16,24 @@ struct thread_start { /* what the creator knows; lives from pthread_create to th
     void *argument;
     uint32_t creator_tid;
     uint32_t count; /* of pcs */
-    int detached;
+    bool detached;
     uint64_t created_ns;
     void *pcs[TRACE_STACK_DEPTH_MAX];
 };
 
+enum thread_way { WAY_UNKNOWN, WAY_RETURN, WAY_EXIT, WAY_CANCEL }; /* how a thread ended */
+
 struct thread {
     uint32_t tid;        /* 0: not asked yet */
-    uint32_t generation; /* fork generation in which tid and slot are valid */
+    uint32_t generation; /* fork generation in which tid is valid */
     struct trace_worker *slot;
     uint32_t slot_index;
     uint32_t iterations; /* of the key destructor */
-    uint32_t ended;      /* no slot any more */
+    bool ended;          /* no slot any more */
+    bool tried;          /* a slot was asked for (one try a thread, and none from a signal handler on top of it) */
+    enum thread_way way;
+    enum trace_worker_role role; /* declared before there was a slot */
     struct thread_start *start;
-    uint64_t last_connection;
-    char name[16]; /* by setname, before there is a slot */
     /* the TLS call under way, see tls.h */
     const void *tls_object;
     uintptr_t tls_frame;
@@ -40,13 +43,16 @@ extern __thread struct thread thread_self __attribute__((tls_model("initial-exec
 uint32_t thread_tid(void);
 
 /* pthread_create, thrd_create: a start block (NULL: none to be had, call the real function with the program's own arguments). */
-struct thread_start *worker_start_new(void *(*)(void *), int (*)(void *), void *argument, int detached);
+struct thread_start *worker_start_new(void *(*)(void *), int (*)(void *), void *argument, bool detached);
 void worker_start_drop(struct thread_start *); /* the creation failed */
 void *worker_trampoline(void *start);          /* pass these to the real functions */
 int worker_trampoline_c11(void *start);
-void worker_joined(uint32_t tid_or_0, pthread_t);
+uint32_t worker_tid_of(pthread_t); /* 0: not known. Ask before a join: the identity may be used anew right after it */
+void worker_joined(uint32_t tid, pthread_t);
 void worker_detached(pthread_t);
 void worker_named(pthread_t, const char *name);
+void worker_exits(void);            /* pthread_exit was called */
+void worker_cancelled(pthread_t);   /* a cancellation was asked for */
 void worker_role(enum trace_worker_role);
 
 /* From the constructor: the key whose destructor ends a worker. */
@@ -61,8 +67,9 @@ void worker_io_end(bool writing, uint64_t bytes, uint64_t now);
 
 /* Waits. begin only if thread_self.slot is there (test it in the wrapper: that is the fast way out). Nothing is needed after a
  * cancelled one: the slot is freed by the thread's end or overwritten by the next wait. */
+extern bool worker_seen; /* some thread took a slot: before that, thread-locals need not even be there */
 static inline bool worker_waits(void) {
-    return __builtin_expect(thread_self.slot != 0, 0);
+    return __builtin_expect(worker_seen, 0) && thread_self.slot != 0;
 }
 void worker_wait_begin(enum trace_wait, uint64_t connection_id, const volatile void *address, uint64_t now);
 void worker_wait_end(void);

@@ -1,0 +1,205 @@
+/* Threads as workers: the slot of each, its I/O on client connections, and where it waits. */
+#include "track/worker.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "record/sys.h"
+#include "track/process.h"
+#include "track/start.h"
+
+__thread struct thread thread_self;
+bool worker_seen;
+
+static pthread_key_t key;
+static bool key_made;
+static uint64_t last_id;
+
+uint32_t thread_tid(void) {
+    if (__builtin_expect(thread_self.tid == 0 || thread_self.generation != process_generation, 0)) {
+        thread_self.tid = sys_gettid();
+        thread_self.generation = process_generation;
+    }
+    return thread_self.tid;
+}
+
+/* ---- the slot ---- */
+
+static void worker_fill(struct trace_map *t, struct trace_worker *w) {
+    const struct thread_start *start = thread_self.start;
+    w->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    w->tid = thread_tid();
+    w->declared_role = thread_self.role;
+    if (w->tid == t->header->pid) {
+        w->flags = TRACE_WORKER_MAIN;
+        w->started_ns = t->header->started_ns;
+    } else if (start) {
+        w->creator_tid = start->creator_tid;
+        w->started_ns = start->created_ns;
+        w->created_stack = intern_stack(start->pcs, start->count);
+        w->flags = start->detached ? TRACE_WORKER_DETACHED : 0;
+    } else {
+        w->flags = TRACE_WORKER_FOREIGN;
+        w->started_ns = clock_now();
+    }
+    if (!process_restricted) sys_call(SYS_prctl, PR_GET_NAME, w->name);
+    w->name[sizeof w->name - 1] = 0;
+}
+
+static struct trace_worker *worker_take(void) {
+    struct trace_map *t = trace;
+    if (!t || thread_self.ended || thread_self.tried || process_is_vfork_child()) return NULL;
+    thread_self.tried = true;
+    const uint32_t index = slot_take(TRACE_REGION_WORKER);
+    if (index == UINT32_MAX) return NULL;
+    struct trace_worker *w = &t->workers[index];
+    slot_begin(&w->seq);
+    worker_fill(t, w);
+    w->state = TRACE_WORKER_LIVE;
+    slot_end(&w->seq);
+    thread_self.slot_index = index;
+    thread_self.slot = w;
+    worker_seen = true;
+    if (key_made) pthread_setspecific(key, &thread_self);
+    start_known_slot(pthread_self(), index + 1);
+
+    struct trace_event event = {
+        .type = TRACE_EVENT_WORKER_START, .object = w->id, .a = w->tid, .stack = w->created_stack};
+    journal_append(&event, clock_now(), w->tid);
+    return w;
+}
+
+struct trace_worker *worker_here(void) {
+    return __builtin_expect(thread_self.slot != NULL, 1) ? thread_self.slot : worker_take();
+}
+
+/* The thread's end: the slot is given back, and a worker is counted at the host that it worked for last. */
+static void worker_end(void) {
+    struct trace_map *t = trace;
+    struct trace_worker *w = thread_self.slot;
+    thread_self.ended = true;
+    thread_self.slot = NULL;
+    if (!t || !w) return;
+    struct trace_event event = {
+        .type = TRACE_EVENT_WORKER_END, .object = w->id, .a = w->tid, .arg = (uint16_t)thread_self.way};
+    if (w->read_ops + w->write_ops > 0 && !(w->flags & TRACE_WORKER_MAIN)) {
+        event.b = intern_site(w->last_host, 0);
+        counter_add(&site_at((uint32_t)event.b)->workers_exited, 1);
+        counter_add(&t->header->workers_exited, 1);
+    }
+    journal_append(&event, clock_now(), w->tid);
+    slot_begin(&w->seq);
+    w->state = TRACE_WORKER_FREE;
+    slot_end(&w->seq);
+    slot_give(TRACE_REGION_WORKER, thread_self.slot_index);
+}
+
+/*
+ * Destructors of other keys may still do I/O (TLS sessions, connection pools), so ours arms itself again until the last round
+ * that POSIX promises.
+ */
+static void worker_leave(void *self) {
+    process_check_fork();
+    if (++thread_self.iterations < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(key, self) == 0) return;
+    if (thread_self.way == WAY_UNKNOWN && start_known_cancelled(pthread_self())) thread_self.way = WAY_CANCEL;
+    const bool detached =
+        (thread_self.start && thread_self.start->detached) ||
+        (thread_self.slot && thread_self.slot->flags & TRACE_WORKER_DETACHED);
+    worker_end();
+    start_known_end(pthread_self(), detached);
+    if (thread_self.start) worker_start_drop(thread_self.start);
+    thread_self.start = NULL;
+}
+
+void worker_init(void) {
+    /* Only the first keys live in the thread's own block: setting any other one would allocate. */
+    key_made = pthread_key_create(&key, worker_leave) == 0;
+    if (key_made && key >= 32) {
+        pthread_key_delete(key);
+        key_made = false;
+    }
+}
+
+bool worker_arm(void) {
+    return key_made && pthread_setspecific(key, &thread_self) == 0;
+}
+
+void worker_after_fork(void) {
+    memset(&thread_self, 0, sizeof thread_self);
+    worker_seen = false;
+    last_id = 0;
+    start_after_fork();
+}
+
+/* ---- what is known of it ---- */
+
+void worker_named(pthread_t thread, const char *name) {
+    if (!trace) return;
+    const uint32_t slot = start_known_slot_of(thread);
+    if (slot == 0 || slot > trace->worker_limit) return;
+    struct trace_worker *w = &trace->workers[slot - 1];
+    const size_t n = strnlen(name, sizeof w->name - 1);
+    slot_begin(&w->seq);
+    memset(w->name, 0, sizeof w->name);
+    memcpy(w->name, name, n);
+    slot_end(&w->seq);
+}
+
+void worker_role(enum trace_worker_role role) {
+    thread_self.role = role;
+    if (worker_waits()) __atomic_store_n(&thread_self.slot->declared_role, role, __ATOMIC_RELAXED);
+}
+
+void worker_exits(void) {
+    thread_self.way = WAY_EXIT;
+}
+
+/* ---- I/O and waits ---- */
+
+static void wait_set(struct trace_worker *w, enum trace_wait wait, uint64_t connection, uint64_t address, uint64_t now) {
+    slot_begin(&w->wait_seq);
+    w->wait = wait;
+    w->wait_since_ns = now;
+    w->wait_connection = connection;
+    w->wait_address = address;
+    slot_end(&w->wait_seq);
+}
+
+void worker_io_begin(struct connection *c, bool writing) {
+    struct trace_worker *w = worker_here();
+    if (!w) return;
+    slot_begin(&w->io_seq);
+    if (writing) w->write_ops++;
+    else w->read_ops++;
+    if (w->last_connection != c->id) {
+        w->last_connection = c->id;
+        w->connections_used++;
+        if (w->first_connection == 0) w->first_connection = c->id;
+    }
+    w->last_host = c->slot->host;
+    slot_end(&w->io_seq);
+    wait_set(w, writing ? TRACE_WAIT_WRITE : TRACE_WAIT_READ, c->id, 0, clock_coarse());
+}
+
+void worker_io_end(bool writing, uint64_t bytes, uint64_t now) {
+    struct trace_worker *w = thread_self.slot;
+    if (!w) return;
+    __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
+    slot_begin(&w->io_seq);
+    if (writing) w->write_bytes += bytes;
+    else w->read_bytes += bytes;
+    w->last_io_ns = now;
+    slot_end(&w->io_seq);
+}
+
+void worker_wait_begin(enum trace_wait wait, uint64_t connection, const volatile void *address, uint64_t now) {
+    process_check_fork();
+    struct trace_worker *w = thread_self.slot;
+    if (w) wait_set(w, wait, connection, (uint64_t)(uintptr_t)address, now);
+}
+
+void worker_wait_end(void) {
+    struct trace_worker *w = thread_self.slot;
+    if (w) __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
+}
