@@ -27,7 +27,8 @@ static int main_help(const char *name) {
 
 /* Options that stand in place of a verb; -1: it is none. */
 static int main_global(const char *word, const char *operand) {
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) return main_help(operand);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+        return main_help(operand);
     if (strcmp(word, "--version") == 0)
         printf("%s %s\n", TOOL_NAME, TOOL_VERSION);
     else if (strcmp(word, "--man") == 0)

@@ -17,16 +17,19 @@ struct doctor {
     bool partly; /* something would not */
 };
 
-static void doctor_say(struct doctor *d, enum doctor_mark mark, const char *topic, const char *text) {
+static void doctor_say(struct doctor *d, enum doctor_mark mark, const char *topic,
+                       const char *text) {
     static const char *const marks[] = {"yes", "partly", "no", ""};
     if (mark == DOCTOR_HIDDEN) d->hidden = true;
     if (mark == DOCTOR_PARTLY) d->partly = true;
     printf("%-9s %-7s %s\n", topic, marks[mark], text);
 }
 
-static void doctor_say_of(struct doctor *d, enum doctor_mark mark, const char *topic, const char *what, const char *text) {
+static void doctor_say_of(struct doctor *d, enum doctor_mark mark, const char *topic,
+                          const char *what, const char *text) {
     char *line = NULL;
-    if (asprintf(&line, "%s%s%s", what, *text ? ": " : "", text) >= 0) doctor_say(d, mark, topic, line);
+    if (asprintf(&line, "%s%s%s", what, *text ? ": " : "", text) >= 0)
+        doctor_say(d, mark, topic, line);
     free(line);
 }
 
@@ -34,22 +37,28 @@ static void doctor_reach(struct doctor *d, const struct target *t) {
     switch (t->reach) {
     case TARGET_REACHED:
         doctor_say_of(d, DOCTOR_SEEN, "preload", t->loader,
-                      t->musl ? "the loader of musl takes LD_PRELOAD; the recorder needs nothing but libc.so.6, which must be loadable there"
+                      t->musl ? "the loader of musl takes LD_PRELOAD; the recorder needs nothing "
+                                "but libc.so.6, which must be loadable there"
                               : "takes LD_PRELOAD");
         break;
     case TARGET_STATIC:
-        doctor_say(d, DOCTOR_HIDDEN, "preload", "static executable: no loader runs, so nothing can be preloaded; link it dynamically");
+        doctor_say(
+            d, DOCTOR_HIDDEN, "preload",
+            "static executable: no loader runs, so nothing can be preloaded; link it dynamically");
         break;
     case TARGET_PRIVILEGED:
         doctor_say(d, DOCTOR_HIDDEN, "preload",
-                   "setuid, setgid or file capabilities: the loader drops LD_PRELOAD; run a copy without them as the target user");
+                   "setuid, setgid or file capabilities: the loader drops LD_PRELOAD; run a copy "
+                   "without them as the target user");
         break;
     case TARGET_OTHER_MACHINE:
-        doctor_say(d, DOCTOR_HIDDEN, "preload", "another machine or word size than the recorder's: build the recorder for it");
+        doctor_say(d, DOCTOR_HIDDEN, "preload",
+                   "another machine or word size than the recorder's: build the recorder for it");
         break;
     case TARGET_NO_ELF:
         doctor_say(d, DOCTOR_PARTLY, "preload",
-                   "neither an ELF executable nor a script with an interpreter line: a shell would run it, and what it starts is followed");
+                   "neither an ELF executable nor a script with an interpreter line: a shell would "
+                   "run it, and what it starts is followed");
         break;
     }
 }
@@ -57,20 +66,31 @@ static void doctor_reach(struct doctor *d, const struct target *t) {
 static void doctor_runtime(struct doctor *d, const struct target *t) {
     switch (t->runtime) {
     case TARGET_GO:
-        doctor_say(d, DOCTOR_HIDDEN, "runtime", "Go: makes its system calls itself and has its own TLS; only what it does through libc is seen");
+        doctor_say(d, DOCTOR_HIDDEN, "runtime",
+                   "Go: makes its system calls itself and has its own TLS; only what it does "
+                   "through libc is seen");
         break;
     case TARGET_NODE:
-        if (target_needs(t, "libssl.so*")) break; /* distributions link it dynamically: seen as in any other program */
-        doctor_say(d, DOCTOR_PARTLY, "runtime", "plain HTTP is seen; TLS is inside the executable, so https counts as HTTP by its port only");
+        if (target_needs(t, "libssl.so*"))
+            break; /* distributions link it dynamically: seen as in any other program */
+        doctor_say(d, DOCTOR_PARTLY, "runtime",
+                   "plain HTTP is seen; TLS is inside the executable, so https counts as HTTP by "
+                   "its port only");
         break;
     case TARGET_JAVA:
-        doctor_say(d, DOCTOR_PARTLY, "runtime", "plain HTTP is seen; TLS is inside the runtime, so https counts as HTTP by its port only");
+        doctor_say(d, DOCTOR_PARTLY, "runtime",
+                   "plain HTTP is seen; TLS is inside the runtime, so https counts as HTTP by its "
+                   "port only");
         break;
     case TARGET_PYTHON:
-        doctor_say(d, DOCTOR_SEEN, "runtime", "Python: its TLS is OpenSSL, loaded when it is needed and followed, memory BIOs included");
+        doctor_say(d, DOCTOR_SEEN, "runtime",
+                   "Python: its TLS is OpenSSL, loaded when it is needed and followed, memory BIOs "
+                   "included");
         break;
     case TARGET_OTHER_INTERPRETER:
-        doctor_say(d, DOCTOR_SEEN, "runtime", "an interpreter: TLS libraries that it loads later are followed; lines are those of its own C code");
+        doctor_say(d, DOCTOR_SEEN, "runtime",
+                   "an interpreter: TLS libraries that it loads later are followed; lines are "
+                   "those of its own C code");
         break;
     case TARGET_NATIVE: break;
     }
@@ -86,11 +106,15 @@ static void doctor_libraries(struct doctor *d, const struct target *t) {
         {"libssl.so.1.1", DOCTOR_SEEN, "tls", "OpenSSL 1.1, followed"},
         {"libssl.so.1.0*", DOCTOR_PARTLY, "tls", "OpenSSL 1.0 is too old to be followed"},
         {"libgnutls.so*", DOCTOR_SEEN, "tls", "GnuTLS, followed"},
-        {"libnss3.so*", DOCTOR_PARTLY, "tls", "NSS is not followed: https counts as HTTP by its port only"},
-        {"libmbedtls.so*", DOCTOR_PARTLY, "tls", "Mbed TLS is not followed: https counts as HTTP by its port only"},
-        {"libwolfssl.so*", DOCTOR_PARTLY, "tls", "wolfSSL is not followed: https counts as HTTP by its port only"},
+        {"libnss3.so*", DOCTOR_PARTLY, "tls",
+         "NSS is not followed: https counts as HTTP by its port only"},
+        {"libmbedtls.so*", DOCTOR_PARTLY, "tls",
+         "Mbed TLS is not followed: https counts as HTTP by its port only"},
+        {"libwolfssl.so*", DOCTOR_PARTLY, "tls",
+         "wolfSSL is not followed: https counts as HTTP by its port only"},
         {"libcurl*.so*", DOCTOR_SEEN, "client", "libcurl"},
-        {"libnghttp2.so*", DOCTOR_PARTLY, "http/2", "where HTTP/2 is chosen, its streams are not told apart"},
+        {"libnghttp2.so*", DOCTOR_PARTLY, "http/2",
+         "where HTTP/2 is chosen, its streams are not told apart"},
         {"libnghttp3.so*", DOCTOR_PARTLY, "http/3", "QUIC is not seen"},
         {"liburing.so*", DOCTOR_PARTLY, "io_uring", "what goes through io_uring is not seen"},
     };
@@ -102,9 +126,12 @@ static void doctor_libraries(struct doctor *d, const struct target *t) {
         tls = tls || strcmp(table[i].topic, "tls") == 0;
     }
     for (size_t i = 0; i < t->missing_count; i++)
-        doctor_say_of(d, DOCTOR_PARTLY, "library", t->missing[i], "was not found; what it needs is not known");
+        doctor_say_of(d, DOCTOR_PARTLY, "library", t->missing[i],
+                      "was not found; what it needs is not known");
     if (!tls && t->reach == TARGET_REACHED && t->runtime == TARGET_NATIVE)
-        doctor_say(d, DOCTOR_FACT, "tls", "none is linked; OpenSSL or GnuTLS loaded later would be followed, one linked in statically not");
+        doctor_say(d, DOCTOR_FACT, "tls",
+                   "none is linked; OpenSSL or GnuTLS loaded later would be followed, one linked "
+                   "in statically not");
 }
 
 /* Whether a comma separated list of HTTPLEAK_OPTIONS names the program. */
@@ -112,7 +139,8 @@ static bool doctor_listed(const char *key, const char *program, bool *given) {
     char *list = library_option(key), *rest = NULL;
     bool found = false;
     *given = list != NULL;
-    for (char *name = list ? strtok_r(list, ",", &rest) : NULL; name; name = strtok_r(NULL, ",", &rest))
+    for (char *name = list ? strtok_r(list, ",", &rest) : NULL; name;
+         name = strtok_r(NULL, ",", &rest))
         found = found || strcmp(name, program) == 0;
     free(list);
     return found;
@@ -121,17 +149,24 @@ static bool doctor_listed(const char *key, const char *program, bool *given) {
 static void doctor_recorder(struct doctor *d, const struct target *t) {
     char error[512];
     char *library = library_find(error, sizeof error);
-    if (library) doctor_say(d, DOCTOR_FACT, "recorder", library);
-    else doctor_say(d, DOCTOR_HIDDEN, "recorder", error);
+    if (library)
+        doctor_say(d, DOCTOR_FACT, "recorder", library);
+    else
+        doctor_say(d, DOCTOR_HIDDEN, "recorder", error);
     free(library);
     const char *slash = strrchr(t->path, '/'), *program = slash ? slash + 1 : t->path;
     bool given = false;
-    if (doctor_listed("skip", program, &given)) doctor_say(d, DOCTOR_HIDDEN, "options", "HTTPLEAK_OPTIONS skip= leaves it out");
+    if (doctor_listed("skip", program, &given))
+        doctor_say(d, DOCTOR_HIDDEN, "options", "HTTPLEAK_OPTIONS skip= leaves it out");
     bool only = doctor_listed("only", program, &given);
-    if (given && !only) doctor_say(d, DOCTOR_HIDDEN, "options", "HTTPLEAK_OPTIONS only= does not name it");
+    if (given && !only)
+        doctor_say(d, DOCTOR_HIDDEN, "options", "HTTPLEAK_OPTIONS only= does not name it");
 }
 
-/* A trace is written where the process runs, unless it is told otherwise; `httpleak run` takes a place of its own. */
+/*
+ * A trace is written where the process runs, unless it is told otherwise; `httpleak run` takes a
+ * place of its own.
+ */
 static void doctor_place(struct doctor *d) {
     char *named = library_option("trace");
     char *directory = strdup(named ? named : "./");
@@ -139,9 +174,11 @@ static void doctor_place(struct doctor *d) {
     if (slash) slash[slash == directory] = '\0';
     const char *place = slash ? directory : ".";
     if (access(place, W_OK | X_OK) == 0)
-        doctor_say_of(d, DOCTOR_SEEN, "trace", strcmp(place, ".") == 0 ? "the working directory" : place, "can be written");
+        doctor_say_of(d, DOCTOR_SEEN, "trace",
+                      strcmp(place, ".") == 0 ? "the working directory" : place, "can be written");
     else
-        doctor_say_of(d, DOCTOR_PARTLY, "trace", place, "cannot be written: set HTTPLEAK_OPTIONS=trace=PATH, or use httpleak run");
+        doctor_say_of(d, DOCTOR_PARTLY, "trace", place,
+                      "cannot be written: set HTTPLEAK_OPTIONS=trace=PATH, or use httpleak run");
     free(directory);
     free(named);
 }
@@ -151,7 +188,9 @@ static void doctor_seccomp(struct doctor *d) {
     FILE *status = fopen("/proc/self/status", "re");
     while (status && fgets(line, sizeof line, status))
         if (strncmp(line, "Seccomp:\t2", 10) == 0)
-            doctor_say(d, DOCTOR_FACT, "seccomp", "a filter is in force here already; the recorder needs no unusual system call");
+            doctor_say(
+                d, DOCTOR_FACT, "seccomp",
+                "a filter is in force here already; the recorder needs no unusual system call");
     if (status) fclose(status);
 }
 
@@ -178,9 +217,12 @@ int verb_doctor(const struct verb_options *options, int count, char **operands) 
     doctor_recorder(&doctor, &target);
     doctor_place(&doctor);
     doctor_seccomp(&doctor);
-    printf("\n%s\n", doctor.hidden   ? "Nothing of this program would be seen."
-                     : doctor.partly ? "This program would be seen in part: see the lines marked 'partly'."
-                                     : "The HTTP of this program would be seen, and that of the programs that it starts.");
+    printf(
+        "\n%s\n",
+        doctor.hidden ? "Nothing of this program would be seen."
+        : doctor.partly
+            ? "This program would be seen in part: see the lines marked 'partly'."
+            : "The HTTP of this program would be seen, and that of the programs that it starts.");
     target_free(&target);
     return EXIT_CLEAN;
 }

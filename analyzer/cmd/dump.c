@@ -1,4 +1,7 @@
-/* httpleak dump: every record of a trace as one line of words and KEY=VALUE, in an order and a form that stay. */
+/*
+ * httpleak dump: every record of a trace as one line of words and KEY=VALUE, in an order and a form
+ * that stay.
+ */
 #include <inttypes.h>
 
 #include "cmd/dump.h"
@@ -8,10 +11,11 @@
 static void dump_header(struct trace_file *file) {
     static const char *const ends[] = {"running", "exit", "exec", "signal"};
     static const char *const unwinders[] = {"none", "libunwind", "libgcc"};
-    static const char *const kinds[TRACE_REGION_COUNT] = {"connection", "body",   "worker", "site",   "host",
-                                                          "module",     "string", "stack",  "journal"};
-    static const char *const lost[TRACE_LOST_COUNT] = {"connections", "bodies", "workers", "events", "sites",
-                                                       "strings",     "stacks", "modules", "tls"};
+    static const char *const kinds[TRACE_REGION_COUNT] = {
+        "connection", "body", "worker", "site", "host", "module", "string", "stack", "journal"};
+    static const char *const lost[TRACE_LOST_COUNT] = {"connections", "bodies",  "workers",
+                                                       "events",      "sites",   "strings",
+                                                       "stacks",      "modules", "tls"};
     const struct trace_header *h = trace_file_header(file);
     printf("header");
     dump_text("file", trace_file_path(file));
@@ -36,10 +40,10 @@ static void dump_header(struct trace_file *file) {
     dump_number("torn", trace_file_torn(file));
     putchar('\n');
     for (int i = 0; i < TRACE_REGION_COUNT; i++)
-        printf("region kind=%s offset=%" PRIu64 " size=%" PRIu64 " record_size=%" PRIu64 " used=%" PRIu64
-               " populated=%" PRIu64 "\n",
-               kinds[i], h->regions[i].offset, h->regions[i].size, h->regions[i].record_size, h->regions[i].used,
-               h->regions[i].populated);
+        printf("region kind=%s offset=%" PRIu64 " size=%" PRIu64 " record_size=%" PRIu64
+               " used=%" PRIu64 " populated=%" PRIu64 "\n",
+               kinds[i], h->regions[i].offset, h->regions[i].size, h->regions[i].record_size,
+               h->regions[i].used, h->regions[i].populated);
     for (int i = 0; i < TRACE_LOST_COUNT; i++)
         if (h->lost[i]) printf("lost kind=%s count=%" PRIu64 "\n", lost[i], h->lost[i]);
 }
@@ -71,7 +75,8 @@ static void dump_journal(struct trace_file *file) {
 /* A killed process may have left one transition half done in each thread that was at work. */
 static int dump_check(struct trace_file *file) {
     const struct trace_header *h = trace_file_header(file);
-    uint64_t tolerance = h->end == TRACE_END_RUNNING ? 1 + trace_file_count(file, TRACE_REGION_WORKER) : 0;
+    uint64_t tolerance =
+        h->end == TRACE_END_RUNNING ? 1 + trace_file_count(file, TRACE_REGION_WORKER) : 0;
     switch (trace_replay_check(file, tolerance, stdout)) {
     case REPLAY_EQUAL: return EXIT_CLEAN;
     case REPLAY_DIFFERENT: return 1;

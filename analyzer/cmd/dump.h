@@ -15,7 +15,10 @@ void dump_hex(const char *key, uint64_t value);
 /* Seconds since the recorder was loaded; "-" for never. */
 void dump_time(const struct trace_file *file, const char *key, uint64_t ns);
 
-/* Every record of a region, one line each; a stack has its line before the first records that name it. */
+/*
+ * Every record of a region, one line each; a stack has its line before the first records that name
+ * it.
+ */
 void dump_modules(struct trace_file *file);
 void dump_hosts(struct trace_file *file);
 void dump_sites(struct trace_file *file);

@@ -8,9 +8,12 @@
 void dump_text(const char *key, const char *text) {
     printf(" %s=\"", key);
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p < 0x20 || *p > 0x7e) printf("\\x%02x", *p);
-        else if (*p == '"' || *p == '\\') printf("\\%c", *p);
-        else putchar(*p);
+        if (*p < 0x20 || *p > 0x7e)
+            printf("\\x%02x", *p);
+        else if (*p == '"' || *p == '\\')
+            printf("\\%c", *p);
+        else
+            putchar(*p);
     }
     putchar('"');
 }
@@ -19,22 +22,30 @@ void dump_string(struct trace_file *file, const char *key, uint32_t id) {
     dump_text(key, trace_file_string(file, id, NULL));
 }
 
-void dump_number(const char *key, uint64_t value) { printf(" %s=%" PRIu64, key, value); }
+void dump_number(const char *key, uint64_t value) {
+    printf(" %s=%" PRIu64, key, value);
+}
 
 void dump_size(const char *key, uint64_t value) {
-    if (value == TRACE_UNKNOWN) printf(" %s=unknown", key);
-    else dump_number(key, value);
+    if (value == TRACE_UNKNOWN)
+        printf(" %s=unknown", key);
+    else
+        dump_number(key, value);
 }
 
 void dump_time(const struct trace_file *file, const char *key, uint64_t ns) {
     uint64_t start = trace_file_header(file)->started_ns;
     uint64_t distance = ns >= start ? ns - start : start - ns;
-    if (ns == 0) printf(" %s=-", key);
+    if (ns == 0)
+        printf(" %s=-", key);
     else
-        printf(" %s=%s%" PRIu64 ".%09" PRIu64, key, ns >= start ? "" : "-", distance / 1000000000u, distance % 1000000000u);
+        printf(" %s=%s%" PRIu64 ".%09" PRIu64, key, ns >= start ? "" : "-", distance / 1000000000u,
+               distance % 1000000000u);
 }
 
-void dump_hex(const char *key, uint64_t value) { printf(" %s=0x%" PRIx64, key, value); }
+void dump_hex(const char *key, uint64_t value) {
+    printf(" %s=0x%" PRIx64, key, value);
+}
 
 void dump_modules(struct trace_file *file) {
     struct trace_module m;
@@ -49,7 +60,8 @@ void dump_modules(struct trace_file *file) {
         dump_time(file, "loaded", m.loaded_ns);
         dump_time(file, "unloaded", m.unloaded_ns);
         printf(" build_id=");
-        for (uint32_t k = 0; k < m.build_id_size && k < TRACE_BUILD_ID_MAX; k++) printf("%02x", m.build_id[k]);
+        for (uint32_t k = 0; k < m.build_id_size && k < TRACE_BUILD_ID_MAX; k++)
+            printf("%02x", m.build_id[k]);
         putchar('\n');
     }
 }
@@ -63,7 +75,8 @@ void dump_hosts(struct trace_file *file) {
         dump_string(file, "name", h.name);
         dump_number("port", h.port);
         printf(" scheme=%s", h.scheme < 4 ? schemes[h.scheme] : "unknown");
-        for (uint32_t k = 0; k < h.peer_count && k < TRACE_HOST_PEERS; k++) dump_string(file, "peer", h.peers[k]);
+        for (uint32_t k = 0; k < h.peer_count && k < TRACE_HOST_PEERS; k++)
+            dump_string(file, "peer", h.peers[k]);
         putchar('\n');
     }
 }
@@ -73,7 +86,8 @@ void dump_stack(struct trace_file *file, uint32_t id) {
     if (!stack) return;
     printf("stack id=%" PRIu32 " frames=", id);
     for (uint32_t i = 0; i < stack->count; i++)
-        printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module, stack->frames[i].address);
+        printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module,
+               stack->frames[i].address);
     putchar('\n');
 }
 

@@ -5,13 +5,15 @@
 int verb_explain(const struct verb_options *options, int count, char **operands) {
     (void)options;
     if (count > 1) {
-        verb_error("explain", "one rule at a time was expected, not %d (see %s explain --help)", count, TOOL_NAME);
+        verb_error("explain", "one rule at a time was expected, not %d (see %s explain --help)",
+                   count, TOOL_NAME);
         return EXIT_USAGE;
     }
     const struct rule *rule = count ? rules_find(operands[0]) : NULL;
     if (count && !rule) {
         fprintf(stderr, "%s explain: no rule is called '%s'; there are", TOOL_NAME, operands[0]);
-        for (const struct rule *const *r = rules_table; *r; r++) fprintf(stderr, "%s %s", r == rules_table ? "" : ",", (*r)->id);
+        for (const struct rule *const *r = rules_table; *r; r++)
+            fprintf(stderr, "%s %s", r == rules_table ? "" : ",", (*r)->id);
         fputc('\n', stderr);
         return EXIT_USAGE;
     }

@@ -43,7 +43,8 @@ static const char *options_set(struct verb_options *o, enum verb_option_id id, c
     case OPTION_SOURCE_ROOT: o->source_root = value; return *value ? NULL : "a directory";
     case OPTION_GRACE: return options_seconds(value, &o->grace_s) ? NULL : "a number of seconds";
     case OPTION_LIMIT: return options_count(value, &o->limit) ? NULL : "a whole number above 0";
-    case OPTION_FAIL_ON: return rules_severity_parse(value, &o->fail_on) ? NULL : "error, warning, note or never";
+    case OPTION_FAIL_ON:
+        return rules_severity_parse(value, &o->fail_on) ? NULL : "error, warning, note or never";
     case OPTION_QUIET: o->quiet = true; return NULL;
     case OPTION_FULL_STACKS: o->full_stacks = true; return NULL;
     case OPTION_DEBUGINFOD: o->debuginfod = true; return NULL;
@@ -56,7 +57,8 @@ static const char *options_set(struct verb_options *o, enum verb_option_id id, c
     return "another option";
 }
 
-int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_options *options, char *error, size_t size) {
+int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_options *options,
+               char *error, size_t size) {
     struct option long_options[OPTION_COUNT + 1] = {0};
     char letters[2 * OPTION_COUNT + 3], *l = letters;
     int count = 0;
@@ -66,7 +68,8 @@ int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_optio
     for (int id = 0; id < OPTION_COUNT; id++) {
         const struct verb_option *row = &verb_option_table[id];
         if (!(verb->options & 1u << id)) continue;
-        long_options[count++] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL, 256 + id};
+        long_options[count++] = (struct option){
+            row->name, row->argument ? required_argument : no_argument, NULL, 256 + id};
         if (row->letter) *l++ = row->letter;
         if (row->letter && row->argument) *l++ = ':';
     }
@@ -83,16 +86,22 @@ int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_optio
             char name[3] = {'-', (char)optopt, '\0'};
             const char *shown = letter ? name : word ? word : "?", *after = "";
             const char *before = "unknown option";
-            if (found == ':') before = "option", after = " needs a value";
-            else if (!letter && optopt >= 256) before = "option", after = " takes no value";
-            snprintf(error, size, "%s '%s'%s (see %s %s --help)", before, shown, after, TOOL_NAME, verb->name);
+            if (found == ':')
+                before = "option", after = " needs a value";
+            else if (!letter && optopt >= 256)
+                before = "option", after = " takes no value";
+            snprintf(error, size, "%s '%s'%s (see %s %s --help)", before, shown, after, TOOL_NAME,
+                     verb->name);
             return -1;
         }
         for (int id = 0; id < OPTION_COUNT; id++) {
-            if (!(verb->options & 1u << id) || (found != 256 + id && found != verb_option_table[id].letter)) continue;
+            if (!(verb->options & 1u << id) ||
+                (found != 256 + id && found != verb_option_table[id].letter))
+                continue;
             const char *expected = options_set(options, (enum verb_option_id)id, optarg);
             if (!expected) break;
-            snprintf(error, size, "option --%s: '%s' is not what was expected: %s", verb_option_table[id].name, optarg, expected);
+            snprintf(error, size, "option --%s: '%s' is not what was expected: %s",
+                     verb_option_table[id].name, optarg, expected);
             return -1;
         }
     }

@@ -19,8 +19,10 @@ static bool report_add_directory(struct session *session, const char *directory)
         return false;
     }
     bool ok = list.count > 0;
-    if (!ok) verb_error(session->verb, "no trace in '%s': httpleak.*.trace was expected", directory);
-    for (size_t i = 0; i < list.count; i++) ok = report_add(session, list.paths[i]) && ok;
+    if (!ok)
+        verb_error(session->verb, "no trace in '%s': httpleak.*.trace was expected", directory);
+    for (size_t i = 0; i < list.count; i++)
+        ok = report_add(session, list.paths[i]) && ok;
     traces_free(&list);
     return ok;
 }
@@ -35,7 +37,8 @@ static bool report_add_newest(struct session *session) {
     if (ok)
         ok = report_add(session, list.paths[list.count - 1]);
     else
-        verb_error(session->verb, "no trace named and no httpleak.*.trace in the working directory");
+        verb_error(session->verb,
+                   "no trace named and no httpleak.*.trace in the working directory");
     traces_free(&list);
     return ok;
 }

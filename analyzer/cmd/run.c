@@ -1,4 +1,7 @@
-/* httpleak run: a command with the recorder in it, then one report of every process that left a trace. */
+/*
+ * httpleak run: a command with the recorder in it, then one report of every process that left a
+ * trace.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,7 +14,10 @@
 #include "launch/target.h"
 #include "launch/traces.h"
 
-/* What the command started and did not wait for gets this long to end; what lives on is reported as running. */
+/*
+ * What the command started and did not wait for gets this long to end; what lives on is reported as
+ * running.
+ */
 enum { RUN_PATIENCE_MS = 300, RUN_STEP_MS = 10 };
 
 struct run {
@@ -37,7 +43,8 @@ static bool run_still_ending(const struct run *run) {
         struct trace_error error;
         struct trace_file *file = trace_file_open(list.paths[i], &error);
         const struct trace_header *h = file ? trace_file_header(file) : NULL;
-        running = h && h->end == TRACE_END_RUNNING && command_alive((pid_t)h->pid, h->process_start_ticks);
+        running = h && h->end == TRACE_END_RUNNING &&
+                  command_alive((pid_t)h->pid, h->process_start_ticks);
         trace_file_close(file);
     }
     traces_free(&list);
@@ -49,7 +56,9 @@ static struct trace_file *run_own_trace(const struct run *run) {
     struct trace_file *own = NULL;
     for (size_t i = 0; i < run->session.file_count; i++) {
         const struct trace_header *h = trace_file_header(run->session.files[i]);
-        if ((pid_t)h->pid != run->end.pid || h->started_ns < run->end.started_ns || h->end == TRACE_END_EXEC) continue;
+        if ((pid_t)h->pid != run->end.pid || h->started_ns < run->end.started_ns ||
+            h->end == TRACE_END_EXEC)
+            continue;
         if (!own || h->started_ns > trace_file_header(own)->started_ns) own = run->session.files[i];
     }
     return own;
@@ -66,18 +75,22 @@ static bool run_collect(struct run *run) {
         verb_error(s->verb, "cannot read the directory '%s': %m", run->place.directory);
         return false;
     }
-    for (size_t i = 0; i < list.count; i++) complete = session_trace(s, list.paths[i]) && complete;
+    for (size_t i = 0; i < list.count; i++)
+        complete = session_trace(s, list.paths[i]) && complete;
     const struct trace_file *own = run_own_trace(run);
     struct process_fate fate = {true, run->end.status, run->end.signal, run->end.ended_ns};
     for (size_t i = 0; i < s->file_count; i++) {
         const struct trace_header *h = trace_file_header(s->files[i]);
         if (s->options->verbose)
-            fprintf(stderr, "%s run: trace %s: pid %" PRIu32 ", recorder %s, unwinder %s\n", TOOL_NAME,
-                    trace_file_path(s->files[i]), h->pid, h->recorder_version, run_unwinder(h->unwinder));
+            fprintf(stderr, "%s run: trace %s: pid %" PRIu32 ", recorder %s, unwinder %s\n",
+                    TOOL_NAME, trace_file_path(s->files[i]), h->pid, h->recorder_version,
+                    run_unwinder(h->unwinder));
         complete = session_add(s, s->files[i], s->files[i] == own ? &fate : NULL) && complete;
     }
     if (s->options->verbose && list.count == 0)
-        fprintf(stderr, "%s run: no trace: no process opened a client connection, or the recorder could not reach it\n",
+        fprintf(stderr,
+                "%s run: no trace: no process opened a client connection, or the recorder could "
+                "not reach it\n",
                 TOOL_NAME);
     if (!complete) model_add_blind(s->model, "a trace could not be read");
     traces_free(&list);
@@ -89,7 +102,10 @@ static int run_start_failed(int error, const char *command) {
     return error == ENOENT ? EXIT_RUN_NOT_FOUND : EXIT_RUN_NOT_EXECUTABLE;
 }
 
-/* Tells the report what the recorder will not reach. 0, or the exit status for a command that cannot be run. */
+/*
+ * Tells the report what the recorder will not reach. 0, or the exit status for a command that
+ * cannot be run.
+ */
 static int run_examine(struct run *run, const char *command) {
     struct target target;
     target_inspect(&target, command);
@@ -97,7 +113,8 @@ static int run_examine(struct run *run, const char *command) {
     const char *blind = target.error ? NULL : target_blind(target.reach);
     if (blind) {
         char *text = NULL;
-        if (asprintf(&text, "%s: %s", target.path, blind) >= 0) model_add_blind(run->session.model, text);
+        if (asprintf(&text, "%s: %s", target.path, blind) >= 0)
+            model_add_blind(run->session.model, text);
         free(text);
     }
     target_free(&target);
@@ -135,7 +152,8 @@ static int run_command(struct run *run, char **operands) {
 
 int verb_run(const struct verb_options *options, int count, char **operands) {
     if (count == 0) {
-        verb_error("run", "no command: '%s run [options] -- COMMAND [ARG]...' was expected", TOOL_NAME);
+        verb_error("run", "no command: '%s run [options] -- COMMAND [ARG]...' was expected",
+                   TOOL_NAME);
         return EXIT_RUN_FAILED;
     }
     struct run run = {0};

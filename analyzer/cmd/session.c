@@ -51,9 +51,13 @@ static bool session_write_json(struct session *s) {
 
 bool session_report(struct session *s) {
     const struct verb_options *o = s->options;
-    struct rules_options rules = {.grace_s = o->grace_s, .host_glob = o->host, .full_stacks = o->full_stacks};
+    struct rules_options rules = {
+        .grace_s = o->grace_s, .host_glob = o->host, .full_stacks = o->full_stacks};
     struct symbol_options symbols = {.debuginfod = o->debuginfod, .source_root = o->source_root};
-    /* Not before the command of `run` has ended: a symbolizer that stays offline changes the environment. */
+    /*
+     * Not before the command of `run` has ended: a symbolizer that stays offline changes the
+     * environment.
+     */
     s->symbolizer = symbolizer_new(&symbols);
     s->report = rules_evaluate(s->model, s->symbolizer, &rules);
     if (!s->report) {
@@ -88,7 +92,8 @@ void session_close(struct session *s) {
     report_free(s->report);
     model_free(s->model);
     symbolizer_free(s->symbolizer);
-    for (size_t i = 0; i < s->file_count; i++) trace_file_close(s->files[i]);
+    for (size_t i = 0; i < s->file_count; i++)
+        trace_file_close(s->files[i]);
     free(s->files);
     *s = (struct session){0};
 }

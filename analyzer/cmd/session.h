@@ -1,4 +1,7 @@
-/* What `run` and `report` share: traces into a model, the model into a report, the report into its outputs. */
+/*
+ * What `run` and `report` share: traces into a model, the model into a report, the report into its
+ * outputs.
+ */
 #ifndef HTTPLEAK_SESSION_H
 #define HTTPLEAK_SESSION_H
 
@@ -23,9 +26,15 @@ bool session_open(struct session *session, const char *verb, const struct verb_o
 struct trace_file *session_trace(struct session *session, const char *path);
 /* Adds an opened trace to the model. False after one line on standard error. */
 bool session_add(struct session *session, struct trace_file *file, const struct process_fate *fate);
-/* Judges and writes every output. False after one line on standard error when an output could not be written. */
+/*
+ * Judges and writes every output. False after one line on standard error when an output could not
+ * be written.
+ */
 bool session_report(struct session *session);
-/* 0, or EXIT_FINDINGS (after a line on standard error if that is for --require-seen). After session_report. */
+/*
+ * 0, or EXIT_FINDINGS (after a line on standard error if that is for --require-seen). After
+ * session_report.
+ */
 int session_status(const struct session *session);
 void session_close(struct session *session);
 

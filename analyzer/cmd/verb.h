@@ -1,4 +1,7 @@
-/* Verbs and options: what is dispatched, parsed, and printed by --help, the manual page and shell completion. */
+/*
+ * Verbs and options: what is dispatched, parsed, and printed by --help, the manual page and shell
+ * completion.
+ */
 #ifndef HTTPLEAK_VERB_H
 #define HTTPLEAK_VERB_H
 
@@ -17,8 +20,8 @@
 /* Exit statuses that are ours; those of the command under `run` are its own. */
 enum {
     EXIT_CLEAN = 0,
-    EXIT_USAGE = 2,      /* report, dump, doctor, explain: wrong usage, unreadable trace */
-    EXIT_FINDINGS = 23,  /* findings at or above --fail-on; nothing seen with --require-seen */
+    EXIT_USAGE = 2,     /* report, dump, doctor, explain: wrong usage, unreadable trace */
+    EXIT_FINDINGS = 23, /* findings at or above --fail-on; nothing seen with --require-seen */
     EXIT_RUN_FAILED = 125,
     EXIT_RUN_NOT_EXECUTABLE = 126,
     EXIT_RUN_NOT_FOUND = 127,
@@ -74,12 +77,15 @@ struct verb {
     const char *summary;  /* half a line */
     const char *text;     /* paragraphs for --help and the manual page */
     uint32_t options;     /* bits 1 << enum verb_option_id */
-    bool stops_early;     /* the first operand ends the options: what follows is a command of its own */
-    int usage_status;     /* exit status for wrong usage */
+    bool stops_early; /* the first operand ends the options: what follows is a command of its own */
+    int usage_status; /* exit status for wrong usage */
     int (*run)(const struct verb_options *options, int count, char **operands);
 };
 
-/* The tables; verb_table ends with a row whose name is NULL, verb_option_table has a row for each enum verb_option_id. */
+/*
+ * The tables; verb_table ends with a row whose name is NULL, verb_option_table has a row for each
+ * enum verb_option_id.
+ */
 extern const struct verb verb_table[];
 extern const struct verb_option verb_option_table[OPTION_COUNT];
 
@@ -87,10 +93,12 @@ extern const struct verb_option verb_option_table[OPTION_COUNT];
 const struct verb *verb_find(const char *name);
 
 /*
- * Parses argv (argv[0] is the verb). On success returns the index of the first operand; on wrong usage writes one line into
- * `error` and returns -1. Permutes argv unless the verb stops early. Starts from the defaults.
+ * Parses argv (argv[0] is the verb). On success returns the index of the first operand; on wrong
+ * usage writes one line into `error` and returns -1. Permutes argv unless the verb stops early.
+ * Starts from the defaults.
  */
-int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_options *options, char *error, size_t size);
+int verb_parse(const struct verb *verb, int argc, char **argv, struct verb_options *options,
+               char *error, size_t size);
 
 /* Prints the one line of a failure: "httpleak VERB: ...". */
 void verb_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -21,7 +21,8 @@ static struct sigaction command_saved[COMMAND_SIGNALS], command_saved_child;
 static sigset_t command_saved_mask;
 
 static void command_restore_signals(void) {
-    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &command_saved[i], NULL);
+    for (int i = 0; i < COMMAND_SIGNALS; i++)
+        sigaction(command_signals[i], &command_saved[i], NULL);
     sigaction(SIGCHLD, &command_saved_child, NULL);
     sigprocmask(SIG_SETMASK, &command_saved_mask, NULL);
 }
@@ -32,7 +33,9 @@ uint64_t command_now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int command_exit_status(const struct command_end *end) { return end->signal ? 128 + end->signal : end->status; }
+int command_exit_status(const struct command_end *end) {
+    return end->signal ? 128 + end->signal : end->status;
+}
 
 bool command_alive(pid_t pid, uint64_t start_ticks) {
     char path[64], text[1024];
@@ -50,11 +53,15 @@ bool command_alive(pid_t pid, uint64_t start_ticks) {
     return p && (start_ticks == 0 || strtoull(p, NULL, 10) == start_ticks);
 }
 
-/* The kernel's own signals (a key on the terminal, its hang-up) went to the whole foreground group: not sent again. */
+/*
+ * The kernel's own signals (a key on the terminal, its hang-up) went to the whole foreground group:
+ * not sent again.
+ */
 static void command_forward(int number, siginfo_t *info, void *context) {
     (void)context;
     int saved = errno;
-    if (info->si_code <= 0 && command_pid > 0 && info->si_pid != command_pid) kill(command_pid, number);
+    if (info->si_code <= 0 && command_pid > 0 && info->si_pid != command_pid)
+        kill(command_pid, number);
     errno = saved;
 }
 
@@ -67,14 +74,17 @@ static void command_exec(char *const *argv, int report) {
 }
 
 static pid_t command_start(char *const *argv, int *error) {
-    const struct sigaction forward = {.sa_sigaction = command_forward, .sa_flags = SA_SIGINFO | SA_RESTART};
-    const struct sigaction wait = {.sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
+    const struct sigaction forward = {.sa_sigaction = command_forward,
+                                      .sa_flags = SA_SIGINFO | SA_RESTART};
+    const struct sigaction wait = {
+        .sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
     int report[2];
     sigset_t all;
     if (pipe2(report, O_CLOEXEC) != 0) return *error = errno, -1;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &command_saved_mask);
-    for (int i = 0; i < COMMAND_SIGNALS; i++) sigaction(command_signals[i], &forward, &command_saved[i]);
+    for (int i = 0; i < COMMAND_SIGNALS; i++)
+        sigaction(command_signals[i], &forward, &command_saved[i]);
     sigaction(SIGCHLD, &wait, &command_saved_child);
     pid_t pid = fork();
     *error = errno;
@@ -84,12 +94,14 @@ static pid_t command_start(char *const *argv, int *error) {
     }
     command_pid = pid;
     sigset_t usual = command_saved_mask;
-    for (int i = 0; i < COMMAND_SIGNALS; i++) sigdelset(&usual, command_signals[i]);
+    for (int i = 0; i < COMMAND_SIGNALS; i++)
+        sigdelset(&usual, command_signals[i]);
     sigprocmask(SIG_SETMASK, &usual, NULL);
     close(report[1]);
     if (pid > 0) {
         ssize_t n;
-        while ((n = read(report[0], error, sizeof *error)) < 0 && errno == EINTR) {}
+        while ((n = read(report[0], error, sizeof *error)) < 0 && errno == EINTR) {
+        }
         if (n != (ssize_t)sizeof *error) *error = 0;
     } else {
         command_restore_signals();

@@ -18,23 +18,29 @@ static char *elf_file_origin(const char *search, const char *path) {
     const char *slash = strrchr(path, '/');
     int origin = slash ? (int)(slash - path) : 0;
     while (*search) {
-        size_t skip = strncmp(search, "$ORIGIN", 7) == 0 ? 7 : strncmp(search, "${ORIGIN}", 9) == 0 ? 9 : 0;
-        if (skip) fprintf(out, "%.*s", origin, path);
-        else fputc(*search, out);
+        size_t skip = strncmp(search, "$ORIGIN", 7) == 0     ? 7
+                      : strncmp(search, "${ORIGIN}", 9) == 0 ? 9
+                                                             : 0;
+        if (skip)
+            fprintf(out, "%.*s", origin, path);
+        else
+            fputc(*search, out);
         search += skip ? skip : 1;
     }
     fclose(out);
     return text;
 }
 
-static void elf_file_dynamic(struct elf_file *file, Elf *elf, Elf_Scn *section, const GElf_Shdr *header, const char *path) {
+static void elf_file_dynamic(struct elf_file *file, Elf *elf, Elf_Scn *section,
+                             const GElf_Shdr *header, const char *path) {
     Elf_Data *data = elf_getdata(section, NULL);
     bool runpath = false;
     if (!data || header->sh_entsize == 0) return;
     for (size_t i = 0; i < header->sh_size / header->sh_entsize; i++) {
         GElf_Dyn entry;
         if (!gelf_getdyn(data, (int)i, &entry)) break;
-        if (entry.d_tag != DT_NEEDED && entry.d_tag != DT_RUNPATH && entry.d_tag != DT_RPATH) continue;
+        if (entry.d_tag != DT_NEEDED && entry.d_tag != DT_RUNPATH && entry.d_tag != DT_RPATH)
+            continue;
         const char *text = elf_strptr(elf, header->sh_link, entry.d_un.d_val);
         if (!text) continue;
         if (entry.d_tag == DT_NEEDED) {
@@ -55,7 +61,8 @@ static void elf_file_sections(struct elf_file *file, Elf *elf, const char *path)
         GElf_Shdr header;
         if (!gelf_getshdr(section, &header)) continue;
         const char *name = elf_strptr(elf, names, header.sh_name);
-        if (name && (strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".note.go.buildid") == 0)) file->go = true;
+        if (name && (strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".note.go.buildid") == 0))
+            file->go = true;
         if (header.sh_type == SHT_DYNAMIC) elf_file_dynamic(file, elf, section, &header, path);
     }
 }
@@ -101,7 +108,8 @@ void elf_file_read(struct elf_file *file, const char *path) {
 }
 
 void elf_file_free(struct elf_file *file) {
-    for (size_t i = 0; i < file->needed_count; i++) free(file->needed[i]);
+    for (size_t i = 0; i < file->needed_count; i++)
+        free(file->needed[i]);
     free(file->loader);
     free(file->search);
     *file = (struct elf_file){0};

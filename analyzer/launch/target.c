@@ -1,4 +1,7 @@
-/* Commands looked up and their files examined, scripts followed to their interpreter, libraries to their end. */
+/*
+ * Commands looked up and their files examined, scripts followed to their interpreter, libraries to
+ * their end.
+ */
 #include "launch/target.h"
 
 #include <errno.h>
@@ -48,7 +51,10 @@ static char *target_find(const char *command) {
     return NULL;
 }
 
-/* The interpreter of a "#!" line, with env(1) and its options looked through; NULL if this is no script. */
+/*
+ * The interpreter of a "#!" line, with env(1) and its options looked through; NULL if this is no
+ * script.
+ */
 static char *target_shebang(const char *path) {
     char line[512];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -60,11 +66,15 @@ static char *target_shebang(const char *path) {
     char *rest = NULL, *word = strtok_r(line + 2, " \t\r", &rest);
     if (!word) return NULL;
     if (strcmp(target_base(word), "env") != 0) return target_find(word);
-    while ((word = strtok_r(NULL, " \t\r", &rest)) && (*word == '-' || strchr(word, '='))) {}
+    while ((word = strtok_r(NULL, " \t\r", &rest)) && (*word == '-' || strchr(word, '='))) {
+    }
     return word ? target_find(word) : NULL;
 }
 
-/* The kernel sets AT_SECURE when the ids change or capabilities are gained; nothing of that on a nosuid mount. */
+/*
+ * The kernel sets AT_SECURE when the ids change or capabilities are gained; nothing of that on a
+ * nosuid mount.
+ */
 static bool target_privileged(const char *path) {
     struct stat st;
     struct statvfs fs;
@@ -79,10 +89,18 @@ static enum target_runtime target_runtime_of(const char *path, const struct elf_
         const char *pattern;
         enum target_runtime runtime;
     } table[] = {
-        {"python*", TARGET_PYTHON},        {"pypy*", TARGET_PYTHON},           {"node", TARGET_NODE},
-        {"nodejs", TARGET_NODE},           {"deno", TARGET_NODE},              {"bun", TARGET_NODE},
-        {"java", TARGET_JAVA},             {"perl*", TARGET_OTHER_INTERPRETER}, {"ruby*", TARGET_OTHER_INTERPRETER},
-        {"php*", TARGET_OTHER_INTERPRETER}, {"lua*", TARGET_OTHER_INTERPRETER}, {"*sh", TARGET_OTHER_INTERPRETER},
+        {"python*", TARGET_PYTHON},
+        {"pypy*", TARGET_PYTHON},
+        {"node", TARGET_NODE},
+        {"nodejs", TARGET_NODE},
+        {"deno", TARGET_NODE},
+        {"bun", TARGET_NODE},
+        {"java", TARGET_JAVA},
+        {"perl*", TARGET_OTHER_INTERPRETER},
+        {"ruby*", TARGET_OTHER_INTERPRETER},
+        {"php*", TARGET_OTHER_INTERPRETER},
+        {"lua*", TARGET_OTHER_INTERPRETER},
+        {"*sh", TARGET_OTHER_INTERPRETER},
     };
     if (elf->go) return TARGET_GO;
     char *real = realpath(path, NULL);
@@ -138,7 +156,8 @@ static void target_libraries(struct target *t, const struct elf_file *program) {
         for (size_t i = 0; i < current->needed_count && t->needed_count < limit; i++) {
             const char *name = target_base(current->needed[i]);
             bool known = false;
-            for (size_t k = 0; k < t->needed_count && !known; k++) known = strcmp(t->needed[k], name) == 0;
+            for (size_t k = 0; k < t->needed_count && !known; k++)
+                known = strcmp(t->needed[k], name) == 0;
             if (!known) t->needed[t->needed_count++] = strdup(name);
         }
         char *search = current->search ? strdup(current->search) : NULL;
@@ -151,8 +170,10 @@ static void target_libraries(struct target *t, const struct elf_file *program) {
         char *path = target_library_in(search ? search : program->search, t->needed[next]);
         if (!path) path = target_library_in(getenv("LD_LIBRARY_PATH"), t->needed[next]);
         if (!path) path = target_library_in(system, t->needed[next]);
-        if (path) elf_file_read(&library, path);
-        else if (t->missing_count < sizeof t->missing / sizeof *t->missing) t->missing[t->missing_count++] = t->needed[next];
+        if (path)
+            elf_file_read(&library, path);
+        else if (t->missing_count < sizeof t->missing / sizeof *t->missing)
+            t->missing[t->missing_count++] = t->needed[next];
         free(path);
         free(search);
     }
@@ -169,8 +190,10 @@ void target_inspect(struct target *t, const char *command) {
         errno = ENOENT;
         char *interpreter = target_shebang(t->path);
         if (!interpreter) break;
-        if (t->script) free(t->path);
-        else t->script = t->path;
+        if (t->script)
+            free(t->path);
+        else
+            t->script = t->path;
         t->path = interpreter;
     }
     struct elf_file elf;
@@ -178,16 +201,21 @@ void target_inspect(struct target *t, const char *command) {
     t->loader = elf.loader ? strdup(elf.loader) : NULL;
     t->musl = elf.loader && strstr(elf.loader, "ld-musl");
     t->runtime = target_runtime_of(t->path, &elf);
-    if (!elf.valid) t->reach = TARGET_NO_ELF;
-    else if (elf.other_machine) t->reach = TARGET_OTHER_MACHINE;
-    else if (!elf.loader) t->reach = TARGET_STATIC;
-    else if (target_privileged(t->path)) t->reach = TARGET_PRIVILEGED;
+    if (!elf.valid)
+        t->reach = TARGET_NO_ELF;
+    else if (elf.other_machine)
+        t->reach = TARGET_OTHER_MACHINE;
+    else if (!elf.loader)
+        t->reach = TARGET_STATIC;
+    else if (target_privileged(t->path))
+        t->reach = TARGET_PRIVILEGED;
     target_libraries(t, &elf);
     elf_file_free(&elf);
 }
 
 void target_free(struct target *t) {
-    for (size_t i = 0; i < t->needed_count; i++) free(t->needed[i]);
+    for (size_t i = 0; i < t->needed_count; i++)
+        free(t->needed[i]);
     free(t->path);
     free(t->script);
     free(t->loader);
@@ -196,11 +224,14 @@ void target_free(struct target *t) {
 
 const char *target_blind(enum target_reach reach) {
     switch (reach) {
-    case TARGET_STATIC: return "static executable: LD_PRELOAD does not reach it, nothing of it was seen";
+    case TARGET_STATIC:
+        return "static executable: LD_PRELOAD does not reach it, nothing of it was seen";
     case TARGET_PRIVILEGED:
-        return "setuid, setgid or capabilities: the loader drops LD_PRELOAD, nothing of it was seen";
+        return "setuid, setgid or capabilities: the loader drops LD_PRELOAD, nothing of it was "
+               "seen";
     case TARGET_OTHER_MACHINE:
-        return "executable for another machine or word size than the recorder: nothing of it was seen";
+        return "executable for another machine or word size than the recorder: nothing of it was "
+               "seen";
     case TARGET_NO_ELF:
     case TARGET_REACHED: break;
     }

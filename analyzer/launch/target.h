@@ -1,26 +1,36 @@
-/* A command looked at without running it: which file it is, what loads it, which libraries it brings. */
+/*
+ * A command looked at without running it: which file it is, what loads it, which libraries it
+ * brings.
+ */
 #ifndef HTTPLEAK_TARGET_H
 #define HTTPLEAK_TARGET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum target_runtime { TARGET_NATIVE, TARGET_GO, TARGET_NODE, TARGET_JAVA, TARGET_PYTHON, TARGET_OTHER_INTERPRETER };
+enum target_runtime {
+    TARGET_NATIVE,
+    TARGET_GO,
+    TARGET_NODE,
+    TARGET_JAVA,
+    TARGET_PYTHON,
+    TARGET_OTHER_INTERPRETER
+};
 
 /* Why a preloaded library would not reach it. */
 enum target_reach {
     TARGET_REACHED,
-    TARGET_STATIC,       /* no program interpreter: nothing reads LD_PRELOAD */
-    TARGET_PRIVILEGED,   /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
+    TARGET_STATIC,        /* no program interpreter: nothing reads LD_PRELOAD */
+    TARGET_PRIVILEGED,    /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
     TARGET_OTHER_MACHINE, /* 32 bit, or another processor than the recorder's */
-    TARGET_NO_ELF,       /* not an executable that the kernel loads itself */
+    TARGET_NO_ELF,        /* not an executable that the kernel loads itself */
 };
 
 struct target {
-    int error;     /* errno if the command cannot be found or executed; then nothing below */
-    char *path;    /* the executable that the kernel would start: the interpreter, for a script */
-    char *script;  /* the script that names it, NULL: none */
-    char *loader;  /* program interpreter, NULL: none */
+    int error;    /* errno if the command cannot be found or executed; then nothing below */
+    char *path;   /* the executable that the kernel would start: the interpreter, for a script */
+    char *script; /* the script that names it, NULL: none */
+    char *loader; /* program interpreter, NULL: none */
     bool musl;
     enum target_reach reach;
     enum target_runtime runtime;
@@ -34,7 +44,10 @@ struct target {
 void target_inspect(struct target *target, const char *command);
 void target_free(struct target *target);
 
-/* One sentence for a report: why nothing of it can be seen; NULL when the recorder reaches it. `reach` of a found target. */
+/*
+ * One sentence for a report: why nothing of it can be seen; NULL when the recorder reaches it.
+ * `reach` of a found target.
+ */
 const char *target_blind(enum target_reach reach);
 
 /* The needed library whose name matches the pattern; NULL if there is none. */

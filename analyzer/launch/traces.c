@@ -24,12 +24,17 @@ struct traces_item {
 
 static int traces_compare(const void *left, const void *right) {
     const struct traces_item *a = left, *b = right;
-    if (a->changed.tv_sec != b->changed.tv_sec) return a->changed.tv_sec < b->changed.tv_sec ? -1 : 1;
-    if (a->changed.tv_nsec != b->changed.tv_nsec) return a->changed.tv_nsec < b->changed.tv_nsec ? -1 : 1;
+    if (a->changed.tv_sec != b->changed.tv_sec)
+        return a->changed.tv_sec < b->changed.tv_sec ? -1 : 1;
+    if (a->changed.tv_nsec != b->changed.tv_nsec)
+        return a->changed.tv_nsec < b->changed.tv_nsec ? -1 : 1;
     return strcmp(a->path, b->path);
 }
 
-/* Turns paths (each malloc'ed) into a list by age; what is no regular file, or has gone, is left out. */
+/*
+ * Turns paths (each malloc'ed) into a list by age; what is no regular file, or has gone, is left
+ * out.
+ */
 static void traces_sort(char **paths, size_t count, struct traces_list *list) {
     struct traces_item *items = calloc(count + 1, sizeof *items);
     *list = (struct traces_list){calloc(count + 1, sizeof *list->paths), 0};
@@ -42,12 +47,14 @@ static void traces_sort(char **paths, size_t count, struct traces_list *list) {
             free(paths[i]);
     }
     if (n) qsort(items, n, sizeof *items, traces_compare);
-    for (size_t i = 0; i < n; i++) list->paths[list->count++] = items[i].path;
+    for (size_t i = 0; i < n; i++)
+        list->paths[list->count++] = items[i].path;
     free(items);
 }
 
 static int traces_wanted(const struct dirent *entry) {
-    return fnmatch("httpleak.*.trace", entry->d_name, 0) == 0 || fnmatch("httpleak.*.trace.[0-9]*", entry->d_name, 0) == 0;
+    return fnmatch("httpleak.*.trace", entry->d_name, 0) == 0 ||
+           fnmatch("httpleak.*.trace.[0-9]*", entry->d_name, 0) == 0;
 }
 
 bool traces_in_directory(const char *directory, struct traces_list *list) {
@@ -95,18 +102,23 @@ void traces_of_template(const char *template, struct traces_list *list) {
 }
 
 void traces_free(struct traces_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->paths[i]);
+    for (size_t i = 0; i < list->count; i++)
+        free(list->paths[i]);
     free(list->paths);
     *list = (struct traces_list){0};
 }
 
-/* A full disk must not kill the program under test: see what file systems promise about blocks once written. */
+/*
+ * A full disk must not kill the program under test: see what file systems promise about blocks once
+ * written.
+ */
 static bool traces_copy_on_write(const char *directory) {
     struct statfs fs;
     if (statfs(directory, &fs) != 0) return false;
     const uint32_t zfs = 0x2fc12fc1;
     uint32_t type = (uint32_t)fs.f_type;
-    return type == BTRFS_SUPER_MAGIC || type == NFS_SUPER_MAGIC || type == SMB2_SUPER_MAGIC || type == zfs;
+    return type == BTRFS_SUPER_MAGIC || type == NFS_SUPER_MAGIC || type == SMB2_SUPER_MAGIC ||
+           type == zfs;
 }
 
 static char *traces_temporary(char *error, size_t size) {
@@ -116,7 +128,9 @@ static char *traces_temporary(char *error, size_t size) {
     char *path = NULL;
     if (asprintf(&path, "%s/httpleak-run.XXXXXX", base) < 0) return NULL;
     if (mkdtemp(path)) return path; /* mode 0700 */
-    snprintf(error, size, "cannot make a directory for traces in '%s': %m (TMPDIR or -o names another place)", base);
+    snprintf(error, size,
+             "cannot make a directory for traces in '%s': %m (TMPDIR or -o names another place)",
+             base);
     free(path);
     return NULL;
 }
@@ -129,7 +143,8 @@ static char *traces_output(const char *output, char *error, size_t size) {
     char *path = realpath(output, NULL);
     struct stat st;
     if (!path || stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        snprintf(error, size, "'%s' is no directory for traces: %s", output, path ? "a directory was expected" : strerror(errno));
+        snprintf(error, size, "'%s' is no directory for traces: %s", output,
+                 path ? "a directory was expected" : strerror(errno));
         free(path);
         return NULL;
     }
@@ -162,9 +177,12 @@ bool traces_place_new(const struct traces_place *place, struct traces_list *list
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         bool old = false;
-        for (size_t k = 0; k < place->before.count && !old; k++) old = strcmp(place->before.paths[k], list->paths[i]) == 0;
-        if (old) free(list->paths[i]);
-        else list->paths[kept++] = list->paths[i];
+        for (size_t k = 0; k < place->before.count && !old; k++)
+            old = strcmp(place->before.paths[k], list->paths[i]) == 0;
+        if (old)
+            free(list->paths[i]);
+        else
+            list->paths[kept++] = list->paths[i];
     }
     list->count = kept;
     return true;
@@ -174,7 +192,8 @@ void traces_place_close(struct traces_place *place) {
     traces_free(&place->before);
     DIR *directory = place->temporary && place->directory ? opendir(place->directory) : NULL;
     for (struct dirent *e; directory && (e = readdir(directory));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) unlinkat(dirfd(directory), e->d_name, 0);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlinkat(dirfd(directory), e->d_name, 0);
     if (directory) {
         closedir(directory);
         rmdir(place->directory);

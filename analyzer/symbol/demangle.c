@@ -9,7 +9,10 @@
 
 typedef char *demangle_function(const char *, char *, size_t *, int *);
 
-/* The analyzer is C: a machine without libstdc++ has no C++ program to report on, and then names stay as they are. */
+/*
+ * The analyzer is C: a machine without libstdc++ has no C++ program to report on, and then names
+ * stay as they are.
+ */
 static demangle_function *demangle_runtime(void) {
     static demangle_function *function;
     static bool tried;
@@ -21,11 +24,17 @@ static demangle_function *demangle_runtime(void) {
     return function;
 }
 
-/* "ns::f(int) const" -> "ns::f"; the parentheses of "(anonymous namespace)::f" and "operator()" are part of the name. */
+/*
+ * "ns::f(int) const" -> "ns::f"; the parentheses of "(anonymous namespace)::f" and "operator()" are
+ * part of the name.
+ */
 static void demangle_cut_parameters(char *name) {
     char *close = strrchr(name, ')');
     if (!close) return;
-    /* Only qualifiers may follow the parameter list; anything else (a lambda's "}::operator") means there is none. */
+    /*
+     * Only qualifiers may follow the parameter list; anything else (a lambda's "}::operator") means
+     * there is none.
+     */
     for (const char *p = close + 1; *p; p++)
         if (!strchr(" abcdefghijklmnopqrstuvwxyz&[].0123456789", *p)) return;
     int depth = 0;
@@ -42,7 +51,10 @@ static void demangle_cut_parameters(char *name) {
     }
 }
 
-/* Legacy Rust names are valid C++ names with a hash at their end, "::h" and 16 digits, which changes with every build. */
+/*
+ * Legacy Rust names are valid C++ names with a hash at their end, "::h" and 16 digits, which
+ * changes with every build.
+ */
 static void demangle_cut_rust_hash(char *name) {
     size_t length = strlen(name);
     if (length <= 19 || strncmp(name + length - 19, "::h", 3) != 0) return;
@@ -51,7 +63,7 @@ static void demangle_cut_rust_hash(char *name) {
 
 /* GCC and Clang append ".isra.0", ".llvm.123"... to clones; the linker's view has "@VERSION". */
 static void demangle_cut_suffix(char *name) {
-    static const char *const suffixes[] = {".constprop.", ".isra.",     ".part.",  ".cold",
+    static const char *const suffixes[] = {".constprop.", ".isra.",      ".part.", ".cold",
                                            ".lto_priv.",  ".localalias", ".llvm.", ".clone."};
     char *at = strchr(name, '@');
     if (at && at != name) *at = '\0';

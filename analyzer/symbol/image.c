@@ -27,7 +27,9 @@ static const Dwfl_Callbacks image_callbacks_offline = {
     .section_address = dwfl_offline_section_address,
 };
 
-const char *image_hint(const struct image *image) { return image->hint; }
+const char *image_hint(const struct image *image) {
+    return image->hint;
+}
 
 static void image_forget(struct image *image) {
     if (image->dwfl) dwfl_end(image->dwfl);
@@ -35,7 +37,10 @@ static void image_forget(struct image *image) {
     image->module = NULL;
 }
 
-/* A path from a trace may name anything: only a regular file is opened, and a FIFO does not make us wait. */
+/*
+ * A path from a trace may name anything: only a regular file is opened, and a FIFO does not make us
+ * wait.
+ */
 static int image_open_regular(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
@@ -51,7 +56,8 @@ static bool image_same_build(struct image *image, const struct symbol_module *wa
     const unsigned char *bits = NULL;
     GElf_Addr where = 0;
     int size = dwfl_module_build_id(image->module, &bits, &where);
-    return size > 0 && (size_t)size == wanted->build_id_size && memcmp(bits, wanted->build_id, (size_t)size) == 0;
+    return size > 0 && (size_t)size == wanted->build_id_size &&
+           memcmp(bits, wanted->build_id, (size_t)size) == 0;
 }
 
 /* Takes over fd. */
@@ -88,7 +94,10 @@ static bool image_try(struct image *image, const char *path, const struct symbol
     return true;
 }
 
-/* The debug file that distributions install carries symbols and lines by itself, also when the program is gone. */
+/*
+ * The debug file that distributions install carries symbols and lines by itself, also when the
+ * program is gone.
+ */
 static bool image_try_build_id(struct image *image, const struct symbol_module *wanted) {
     if (wanted->build_id_size < 2 || wanted->build_id_size > TRACE_BUILD_ID_MAX) return false;
     char path[64 + 2 * TRACE_BUILD_ID_MAX];
@@ -102,16 +111,22 @@ static bool image_try_build_id(struct image *image, const struct symbol_module *
     return found;
 }
 
-/* Nothing on this machine: let libdwfl ask the servers of DEBUGINFOD_URLS by build id (its find_elf callback does). */
+/*
+ * Nothing on this machine: let libdwfl ask the servers of DEBUGINFOD_URLS by build id (its find_elf
+ * callback does).
+ */
 static bool image_try_debuginfod(struct image *image, const struct symbol_module *wanted) {
     if (wanted->build_id_size == 0) return false;
     const GElf_Addr start = 1ul << 40, size = 1ul << 36;
     image->dwfl = dwfl_begin(&image_callbacks_offline);
     if (!image->dwfl) return false;
-    image->module = dwfl_report_module(image->dwfl, symbol_base_name(wanted->path), start, start + size);
+    image->module =
+        dwfl_report_module(image->dwfl, symbol_base_name(wanted->path), start, start + size);
     if (!image->module ||
-        dwfl_module_report_build_id(image->module, wanted->build_id, wanted->build_id_size, 0) != 0 ||
-        dwfl_report_end(image->dwfl, NULL, NULL) != 0 || !dwfl_module_getelf(image->module, &image->bias)) {
+        dwfl_module_report_build_id(image->module, wanted->build_id, wanted->build_id_size, 0) !=
+            0 ||
+        dwfl_report_end(image->dwfl, NULL, NULL) != 0 ||
+        !dwfl_module_getelf(image->module, &image->bias)) {
         image_forget(image);
         return false;
     }
@@ -171,17 +186,24 @@ static const char *image_language(Dwarf_Die *unit) {
     }
 }
 
-/* Out of line and inlined copies refer to the abstract function, that one to its declaration in the class. */
+/*
+ * Out of line and inlined copies refer to the abstract function, that one to its declaration in the
+ * class.
+ */
 static void image_declaration(Dwarf_Die *die) {
     static const unsigned int links[] = {DW_AT_abstract_origin, DW_AT_specification};
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
         Dwarf_Attribute attribute;
         Dwarf_Die target;
-        if (dwarf_attr(die, links[i], &attribute) && dwarf_formref_die(&attribute, &target)) *die = target;
+        if (dwarf_attr(die, links[i], &attribute) && dwarf_formref_die(&attribute, &target))
+            *die = target;
     }
 }
 
-/* "space::Class::method": the names around a declaration. A linkage name would add return types and parameters. */
+/*
+ * "space::Class::method": the names around a declaration. A linkage name would add return types and
+ * parameters.
+ */
 static char *image_function_name(const Dwarf_Die *function) {
     Dwarf_Die die = *function, *scopes = NULL;
     image_declaration(&die);
@@ -222,20 +244,29 @@ static const char *image_unit_directory(Dwarf_Die *unit) {
 static void image_call_site(Dwarf_Die *unit, Dwarf_Die *inlined, struct image_frame *caller) {
     Dwarf_Attribute attribute;
     Dwarf_Word value = 0;
-    if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &value) == 0) caller->line = (int)value;
+    if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &value) == 0)
+        caller->line = (int)value;
     Dwarf_Files *files = NULL;
     size_t count = 0;
     if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &value) == 0 &&
         dwarf_getsrcfiles(unit, &files, &count) == 0 && value < count)
-        caller->file = image_source_path(dwarf_filesrc(files, value, NULL, NULL), image_unit_directory(unit));
+        caller->file =
+            image_source_path(dwarf_filesrc(files, value, NULL, NULL), image_unit_directory(unit));
 }
 
-/* The chain of scopes around an address, from the innermost inlined function out to the function proper. */
-static size_t image_scopes(Dwarf_Die *unit, Dwarf_Addr address, struct image_frame frames[IMAGE_FRAMES_MAX]) {
+/*
+ * The chain of scopes around an address, from the innermost inlined function out to the function
+ * proper.
+ */
+static size_t image_scopes(Dwarf_Die *unit, Dwarf_Addr address,
+                           struct image_frame frames[IMAGE_FRAMES_MAX]) {
     Dwarf_Die *scopes = NULL, *chain = NULL;
     int count = dwarf_getscopes(unit, address, &scopes);
     if (count <= 0) return 0;
-    /* dwarf_getscopes follows an inlined function to where it was written; the chain wanted is where it was put. */
+    /*
+     * dwarf_getscopes follows an inlined function to where it was written; the chain wanted is
+     * where it was put.
+     */
     int depth = dwarf_getscopes_die(&scopes[0], &chain);
     size_t n = 0;
     for (int i = 0; i < depth && n < IMAGE_FRAMES_MAX; i++) {
@@ -250,7 +281,8 @@ static size_t image_scopes(Dwarf_Die *unit, Dwarf_Addr address, struct image_fra
     return n;
 }
 
-static size_t image_lookup_dwarf(struct image *image, GElf_Addr pc, struct image_frame frames[IMAGE_FRAMES_MAX]) {
+static size_t image_lookup_dwarf(struct image *image, GElf_Addr pc,
+                                 struct image_frame frames[IMAGE_FRAMES_MAX]) {
     Dwarf_Addr bias = 0;
     Dwarf_Die *unit = dwfl_module_addrdie(image->module, pc, &bias);
     if (!unit) return 0;
@@ -263,11 +295,15 @@ static size_t image_lookup_dwarf(struct image *image, GElf_Addr pc, struct image
         frames[0].line = number;
         if (n == 0) n = 1;
     }
-    for (size_t i = 0; i < n; i++) frames[i].language = image_language(unit);
+    for (size_t i = 0; i < n; i++)
+        frames[i].language = image_language(unit);
     return n;
 }
 
-/* A symbol without a size may stand anywhere before the address: it is believed only when it starts right there. */
+/*
+ * A symbol without a size may stand anywhere before the address: it is believed only when it starts
+ * right there.
+ */
 static char *image_lookup_symbol(struct image *image, GElf_Addr pc) {
     GElf_Off offset = 0;
     GElf_Sym symbol;
@@ -277,7 +313,8 @@ static char *image_lookup_symbol(struct image *image, GElf_Addr pc) {
     return demangle_symbol(name);
 }
 
-size_t image_lookup(struct image *image, uint64_t address, struct image_frame frames[IMAGE_FRAMES_MAX]) {
+size_t image_lookup(struct image *image, uint64_t address,
+                    struct image_frame frames[IMAGE_FRAMES_MAX]) {
     memset(frames, 0, IMAGE_FRAMES_MAX * sizeof *frames);
     if (!image->module) return 0;
     GElf_Addr pc = address + image->bias, low = 0, high = 0;

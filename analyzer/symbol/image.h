@@ -1,4 +1,7 @@
-/* One module's file as libdw sees it: found by path and build id, asked for the frames of one address. */
+/*
+ * One module's file as libdw sees it: found by path and build id, asked for the frames of one
+ * address.
+ */
 #ifndef HTTPLEAK_IMAGE_H
 #define HTTPLEAK_IMAGE_H
 
@@ -20,8 +23,8 @@ struct image_frame {
 enum { IMAGE_FRAMES_MAX = 32 }; /* deepest chain of inlined calls that is shown for one address */
 
 /*
- * Opens the file of a module, or the debug file of the same build id. Never fails: an image that could not be opened names
- * nothing and has a hint. NULL only when out of memory.
+ * Opens the file of a module, or the debug file of the same build id. Never fails: an image that
+ * could not be opened names nothing and has a hint. NULL only when out of memory.
  */
 struct image *image_open(const struct symbol_module *module, bool debuginfod);
 void image_close(struct image *image);
@@ -30,9 +33,10 @@ void image_close(struct image *image);
 const char *image_hint(const struct image *image);
 
 /*
- * The frames at an address of the file, innermost inlined one first; the caller frees their strings. Returns how many, 0 if
- * nothing is known of that address.
+ * The frames at an address of the file, innermost inlined one first; the caller frees their
+ * strings. Returns how many, 0 if nothing is known of that address.
  */
-size_t image_lookup(struct image *image, uint64_t address, struct image_frame frames[IMAGE_FRAMES_MAX]);
+size_t image_lookup(struct image *image, uint64_t address,
+                    struct image_frame frames[IMAGE_FRAMES_MAX]);
 
 #endif

@@ -1,18 +1,27 @@
-/* Whose code a module is: the one table of libraries that are not the user's code, matched by path patterns. */
+/*
+ * Whose code a module is: the one table of libraries that are not the user's code, matched by path
+ * patterns.
+ */
 #include <fnmatch.h>
 #include <string.h>
 
 #include "httpleak/trace.h"
 #include "symbol/symbol.h"
 
-/* A pattern with a slash is matched against the whole path, any other one against the base name. First match wins. */
+/*
+ * A pattern with a slash is matched against the whole path, any other one against the base name.
+ * First match wins.
+ */
 static const struct {
     const char *pattern;
     enum symbol_kind kind;
 } kind_table[] = {
     {"libhttpleak*.so*", SYMBOL_RECORDER},
 
-    /* the C library and loaders: glibc before and after 2.34, musl, bionic, sanitizers and other preloads that wrap it */
+    /*
+     * the C library and loaders: glibc before and after 2.34, musl, bionic, sanitizers and other
+     * preloads that wrap it
+     */
     {"libc.so*", SYMBOL_SYSTEM},
     {"libc-2.*.so", SYMBOL_SYSTEM},
     {"libc.musl-*", SYMBOL_SYSTEM},

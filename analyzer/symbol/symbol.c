@@ -40,23 +40,29 @@ struct symbolizer *symbolizer_new(const struct symbol_options *options) {
     struct symbolizer *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     if (options) s->options = *options;
-    /* libdw asks these servers on its own as soon as the variable is there; offline is the default here. */
+    /*
+     * libdw asks these servers on its own as soon as the variable is there; offline is the default
+     * here.
+     */
     if (!s->options.debuginfod) unsetenv("DEBUGINFOD_URLS");
     return s;
 }
 
 void symbolizer_free(struct symbolizer *s) {
     if (!s) return;
-    for (struct symbol_entry *m = s->modules; m; m = m->next) image_close(m->image);
+    for (struct symbol_entry *m = s->modules; m; m = m->next)
+        image_close(m->image);
     arena_free(&s->arena);
     free(s);
 }
 
-static struct symbol_entry *symbolizer_module(struct symbolizer *s, const struct symbol_module *module) {
+static struct symbol_entry *symbolizer_module(struct symbolizer *s,
+                                              const struct symbol_module *module) {
     const char *path = module && module->path ? module->path : "";
     char build_id[2 * TRACE_BUILD_ID_MAX + 1] = "";
     size_t size = module && module->build_id_size <= TRACE_BUILD_ID_MAX ? module->build_id_size : 0;
-    for (size_t i = 0; i < size; i++) snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
+    for (size_t i = 0; i < size; i++)
+        snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
     for (struct symbol_entry *m = s->modules; m; m = m->next)
         if (strcmp(m->path, path) == 0 && strcmp(m->build_id, build_id) == 0) return m;
     struct symbol_entry *m = arena_alloc(&s->arena, sizeof *m);
@@ -68,11 +74,15 @@ static struct symbol_entry *symbolizer_module(struct symbolizer *s, const struct
     return m;
 }
 
-/* The longest end of a source file's path that exists below the source root, else the path as it is. */
+/*
+ * The longest end of a source file's path that exists below the source root, else the path as it
+ * is.
+ */
 static const char *symbolizer_source(struct symbolizer *s, const char *file) {
     const char *root = s->options.source_root;
     for (const char *tail = file; root && tail; tail = strchr(tail, '/')) {
-        while (*tail == '/') tail++;
+        while (*tail == '/')
+            tail++;
         char *path = NULL;
         if (strstr(tail, "../") || asprintf(&path, "%s/%s", root, tail) < 0) continue;
         const char *kept = access(path, F_OK) == 0 ? arena_copy(&s->arena, path) : NULL;
@@ -83,13 +93,21 @@ static const char *symbolizer_source(struct symbolizer *s, const char *file) {
 }
 
 static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbol_entry *module,
-                                              const struct symbol_module *given, uint64_t address, bool exact) {
-    if (!module->image && given && given->path) module->image = image_open(given, s->options.debuginfod);
+                                              const struct symbol_module *given, uint64_t address,
+                                              bool exact) {
+    if (!module->image && given && given->path)
+        module->image = image_open(given, s->options.debuginfod);
     struct image_frame found[IMAGE_FRAMES_MAX];
-    /* A return address may be the first byte of the next line, or of the next function after a call that never returns. */
-    size_t count = module->image ? image_lookup(module->image, exact || !address ? address : address - 1, found) : 0;
+    /*
+     * A return address may be the first byte of the next line, or of the next function after a call
+     * that never returns.
+     */
+    size_t count = module->image ? image_lookup(module->image,
+                                                exact || !address ? address : address - 1, found)
+                                 : 0;
     size_t frames = count ? count : 1;
-    struct symbol_names *names = arena_alloc(&s->arena, sizeof *names + frames * sizeof *names->frames);
+    struct symbol_names *names =
+        arena_alloc(&s->arena, sizeof *names + frames * sizeof *names->frames);
     for (size_t i = 0; i < frames; i++) {
         struct symbol_frame *f = &names->frames[i];
         f->module = module->path;
@@ -136,7 +154,8 @@ size_t symbolizer_resolve(struct symbolizer *s, const struct symbol_address *sta
                           const struct symbol_frame **out) {
     size_t total = 0;
     *out = NULL;
-    for (size_t i = 0; i < count; i++) total += symbolizer_names(s, &stack[i])->count;
+    for (size_t i = 0; i < count; i++)
+        total += symbolizer_names(s, &stack[i])->count;
     if (total == 0) return 0;
     struct symbol_frame *frames = arena_alloc(&s->arena, total * sizeof *frames);
     size_t n = 0;

@@ -1,9 +1,9 @@
 /*
  * Names for addresses: function, file, line and inlined frames, found offline with elfutils libdw.
  *
- * Addresses come from a trace and are not trusted: any value, any module path and any build id may be passed. Nothing here
- * ever uses the network unless symbol_options.debuginfod is set. Every string and array that is handed out lives as long as
- * the symbolizer. Not thread safe.
+ * Addresses come from a trace and are not trusted: any value, any module path and any build id may
+ * be passed. Nothing here ever uses the network unless symbol_options.debuginfod is set. Every
+ * string and array that is handed out lives as long as the symbolizer. Not thread safe.
  */
 #ifndef HTTPLEAK_SYMBOL_H
 #define HTTPLEAK_SYMBOL_H
@@ -15,14 +15,16 @@
 struct symbolizer;
 
 struct symbol_options {
-    bool debuginfod;         /* ask the servers in DEBUGINFOD_URLS for debug information that is not on this machine */
-    const char *source_root; /* map source files to the longest suffix of theirs that exists below it; NULL: leave them */
+    /* ask the servers in DEBUGINFOD_URLS for debug information that is not on this machine */
+    bool debuginfod;
+    /* map source files to their longest ending that exists below it; NULL: leave them */
+    const char *source_root;
 };
 
-/* Whose code a module is. A report's stack starts at the first USER frame, else at the first INTERPRETER frame. */
+/* Whose code a module is. A report's stack starts at the first USER frame, else INTERPRETER. */
 enum symbol_kind {
-    SYMBOL_USER,        /* the program's own code, and any library not in the table of module.c */
-    SYMBOL_INTERPRETER, /* python3, perl, ruby, php, node, java...: runs the user's code, is not it */
+    SYMBOL_USER,        /* the program's own code, and any library not in the table of kind.c */
+    SYMBOL_INTERPRETER, /* python3, perl, ruby, php, node, java...: runs the user's code */
     SYMBOL_CLIENT,      /* TLS and HTTP client libraries */
     SYMBOL_SYSTEM,      /* libc, the loader, the language runtimes, the vDSO */
     SYMBOL_RECORDER,    /* libhttpleak.so */
@@ -40,21 +42,21 @@ struct symbol_module {
 struct symbol_address {
     const struct symbol_module *module; /* NULL: in no known module */
     uint64_t address;                   /* in the module's file, else the pc itself */
-    bool exact;                         /* the address is the instruction itself; else a return address: pc - 1 is looked up */
+    bool exact; /* the instruction itself; else a return address, and pc - 1 is looked up */
 };
 
 struct symbol_frame {
-    const char *module;   /* path as in the trace, never NULL; "" when the address is in no known module */
+    const char *module;   /* path as in the trace, never NULL; "" when in no known module */
     const char *build_id; /* lower-case hex, "" if none */
     uint64_t offset;      /* the address in the module's file as the trace has it (not minus 1) */
     const char *function; /* demangled; NULL if unknown */
     const char *file;     /* NULL if unknown */
     int line;             /* 0 if unknown */
-    const char *language; /* "c", "c++", "rust", ... by the compilation unit; "native" if unknown; never NULL */
+    const char *language; /* "c", "c++", "rust"...; "native" if unknown; never NULL */
     bool inlined;         /* inlined into the frame that follows */
     bool user;            /* kind == SYMBOL_USER */
     enum symbol_kind kind;
-    const char *hint;     /* why there is no name ("file has changed since (build id differs)"), NULL if there is one */
+    const char *hint; /* why there is no name (the file has changed since...); NULL if there is */
 };
 
 /* NULL only when out of memory. `options` may be NULL; its strings must outlive the symbolizer. */
@@ -62,13 +64,17 @@ struct symbolizer *symbolizer_new(const struct symbol_options *options);
 void symbolizer_free(struct symbolizer *symbolizer);
 
 /*
- * Names a whole stack, innermost frame first, inlined functions expanded in place; an address that cannot be named still
- * gives one frame with module and offset. Returns the number of frames in *out (0 only for count 0).
+ * Names a whole stack, innermost frame first, inlined functions expanded in place; an address that
+ * cannot be named still gives one frame with module and offset. Returns the number of frames in
+ * *out (0 only for count 0).
  */
-size_t symbolizer_resolve(struct symbolizer *symbolizer, const struct symbol_address *stack, size_t count,
-                          const struct symbol_frame **out);
+size_t symbolizer_resolve(struct symbolizer *symbolizer, const struct symbol_address *stack,
+                          size_t count, const struct symbol_frame **out);
 
-/* Index of the frame where the report's stack starts: the first USER one, else the first INTERPRETER one, else 0. Pure. */
+/*
+ * Index of the frame where the report's stack starts: the first USER one, else the first
+ * INTERPRETER one, else 0. Pure.
+ */
 size_t symbol_first_user(const struct symbol_frame *frames, size_t count);
 
 /* Classifies a module by its path alone (soname patterns, one table) and its trace flags. Pure. */

@@ -1,4 +1,7 @@
-/* Starting commands: their ends, signals and environments; what would reach them; where their traces are. */
+/*
+ * Starting commands: their ends, signals and environments; what would reach them; where their
+ * traces are.
+ */
 #include <check.h>
 #include <elf.h>
 #include <errno.h>
@@ -18,7 +21,9 @@
 
 static char home[] = "/tmp/httpleak-launch-XXXXXX";
 
-static void make_home(void) { ck_assert_ptr_nonnull(mkdtemp(home)); }
+static void make_home(void) {
+    ck_assert_ptr_nonnull(mkdtemp(home));
+}
 static void remove_home(void) {
     unsetenv("LD_PRELOAD");
     char *argv[] = {"rm", "-rf", home, NULL};
@@ -52,7 +57,8 @@ START_TEST(ends_of_commands) {
     end = shell("kill -KILL $$");
     ck_assert_int_eq(end.signal, SIGKILL);
     ck_assert_int_eq(command_exit_status(&end), 137);
-    char *missing[] = {"/no/such/command", NULL}, *directory[] = {"/", NULL}, *plain[] = {"/etc/passwd", NULL};
+    char *missing[] = {"/no/such/command", NULL}, *directory[] = {"/", NULL},
+         *plain[] = {"/etc/passwd", NULL};
     ck_assert_int_eq(command_run(missing).error, ENOENT);
     ck_assert_int_eq(command_run(directory).error, EACCES);
     ck_assert_int_eq(command_run(plain).error, EACCES);
@@ -63,7 +69,8 @@ END_TEST
 START_TEST(a_command_inherits_signals_as_they_were) {
     signal(SIGINT, SIG_IGN);
     signal(SIGCHLD, SIG_IGN);
-    char *argv[] = {"grep", "-qE", "^SigIgn:.*[13579bdf][0-9a-f]{3}[2367abef]$", "/proc/self/status", NULL};
+    char *argv[] = {"grep", "-qE", "^SigIgn:.*[13579bdf][0-9a-f]{3}[2367abef]$",
+                    "/proc/self/status", NULL};
     ck_assert_int_eq(command_run(argv).status, 0);
     char *mask[] = {"grep", "-qE", "^SigBlk:[[:space:]]*0+$", "/proc/self/status", NULL};
     ck_assert_int_eq(command_run(mask).status, 0);
@@ -82,7 +89,8 @@ static void with_sender(int number, void (*test)(void)) {
 }
 
 static void term_is_answered(void) {
-    struct command_end end = shell("trap 'exit 9' TERM; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; exit 3");
+    struct command_end end = shell(
+        "trap 'exit 9' TERM; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; exit 3");
     ck_assert_int_eq(end.status, 9);
 }
 static void interrupt_ends_it(void) {
@@ -102,7 +110,11 @@ START_TEST(life_is_told_from_a_reused_pid) {
     ck_assert_ptr_nonnull(fgets(text, sizeof text, in));
     fclose(in);
     unsigned long long ticks = 0;
-    ck_assert_int_eq(sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks), 1);
+    ck_assert_int_eq(
+        sscanf(strrchr(text, ')') + 2,
+               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks),
+        1);
     ck_assert(command_alive(getpid(), ticks));
     ck_assert(command_alive(getpid(), 0));
     ck_assert(!command_alive(getpid(), ticks + 1));
@@ -134,14 +146,16 @@ START_TEST(environment_of_a_command) {
     setenv("HTTPLEAK_OPTIONS", "stack_depth=8:summary=1", 1);
     export_to("/lib/libhttpleak.so", "/tmp/100%");
     ck_assert_str_eq(getenv("LD_PRELOAD"), "/lib/libhttpleak.so:/lib/a.so /lib/b.so");
-    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"), "stack_depth=8:summary=1:trace=/tmp/100%%/httpleak.%e.%p.trace");
+    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"),
+                     "stack_depth=8:summary=1:trace=/tmp/100%%/httpleak.%e.%p.trace");
 
     setenv("HTTPLEAK_OPTIONS", "trace=/var/x:trace=/var/mine.%p:verbose=1", 1);
     char *named = library_option("trace");
     ck_assert_str_eq(named, "/var/mine.%p");
     free(named);
     export_to("/lib/libhttpleak.so", home);
-    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"), "trace=/var/x:trace=/var/mine.%p:verbose=1:summary=0");
+    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"),
+                     "trace=/var/x:trace=/var/mine.%p:verbose=1:summary=0");
 }
 END_TEST
 
@@ -158,7 +172,8 @@ START_TEST(paths_that_the_loader_would_split) {
     ck_assert_ptr_nonnull(strstr(error, "space or colon"));
     unsetenv("HTTPLEAK_OPTIONS");
     export_to("/lib/libhttpleak.so", "/tmp/a:'b");
-    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"), "trace=\"/tmp/a:'b/httpleak.%e.%p.trace\":summary=0");
+    ck_assert_str_eq(getenv("HTTPLEAK_OPTIONS"),
+                     "trace=\"/tmp/a:'b/httpleak.%e.%p.trace\":summary=0");
     char *quoted = library_option("trace");
     ck_assert_str_eq(quoted, "/tmp/a:'b/httpleak.%e.%p.trace");
     free(quoted);
@@ -200,7 +215,8 @@ START_TEST(what_a_preload_reaches) {
     elf_header(&header, ELFCLASS64, EM_X86_64);
     ck_assert_int_eq(reach_of(make_file("static", &header, sizeof header, 0700)), TARGET_STATIC);
     elf_header(&header, ELFCLASS64, EM_AARCH64);
-    ck_assert_int_eq(reach_of(make_file("foreign", &header, sizeof header, 0700)), TARGET_OTHER_MACHINE);
+    ck_assert_int_eq(reach_of(make_file("foreign", &header, sizeof header, 0700)),
+                     TARGET_OTHER_MACHINE);
 #endif
     ck_assert_ptr_nonnull(strstr(target_blind(TARGET_STATIC), "static"));
     elf_header(&header, ELFCLASS64, EM_X86_64);
@@ -213,7 +229,8 @@ END_TEST
 START_TEST(setuid_programs_are_not_reached) {
     if (getuid() != 0) return; /* only root can give a file away */
     char command[512];
-    snprintf(command, sizeof command, "cp /bin/sh %s/su && chown 65534 %s/su && chmod 4755 %s/su", home, home, home);
+    snprintf(command, sizeof command, "cp /bin/sh %s/su && chown 65534 %s/su && chmod 4755 %s/su",
+             home, home, home);
     ck_assert_int_eq(shell(command).status, 0);
     snprintf(command, sizeof command, "%s/su", home);
     ck_assert_int_eq(reach_of(command), TARGET_PRIVILEGED);

@@ -1,4 +1,7 @@
-/* The table of verbs and options: parsing, messages, and that help, manual page and completion tell the same. */
+/*
+ * The table of verbs and options: parsing, messages, and that help, manual page and completion tell
+ * the same.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +9,9 @@
 #include "cmd/verb.h"
 #include "rules/rules.h"
 
-/* Parses a command line given as one string, words separated by spaces; the verb is its first word. */
+/*
+ * Parses a command line given as one string, words separated by spaces; the verb is its first word.
+ */
 static struct {
     char line[512];
     char *argv[32];
@@ -23,7 +28,8 @@ static void parse(const char *line) {
         parsed.argv[parsed.argc++] = strcmp(word, "''") == 0 ? word + 2 : word;
     const struct verb *verb = verb_find(parsed.argv[0]);
     ck_assert_ptr_nonnull(verb);
-    parsed.first = verb_parse(verb, parsed.argc, parsed.argv, &parsed.options, parsed.error, sizeof parsed.error);
+    parsed.first = verb_parse(verb, parsed.argc, parsed.argv, &parsed.options, parsed.error,
+                              sizeof parsed.error);
 }
 
 START_TEST(defaults) {
@@ -38,7 +44,8 @@ START_TEST(defaults) {
 END_TEST
 
 START_TEST(every_option) {
-    parse("report --json out.json --quiet --fail-on=warning --grace 0.25 --host *.example --limit 7 --source-root /src "
+    parse("report --json out.json --quiet --fail-on=warning --grace 0.25 --host *.example --limit "
+          "7 --source-root /src "
           "--full-stacks --debuginfod --require-seen --verbose a b");
     ck_assert_int_eq(parsed.argc - parsed.first, 2);
     ck_assert_str_eq(parsed.argv[parsed.first], "a");
@@ -89,7 +96,7 @@ static const struct {
     {"report --foo", "'--foo'"},
     {"report -x", "'-x'"},
     {"report -qx", "'-x'"},
-    {"report --check", "'--check'"},        /* of another verb */
+    {"report --check", "'--check'"}, /* of another verb */
     {"report -o dir", "'-o'"},
     {"report --json", "needs a value"},
     {"report --json ''", "a file name"},
@@ -138,10 +145,13 @@ static char *printed(void (*print)(FILE *)) {
 }
 
 static const struct verb *printed_verb;
-static void print_verb(FILE *out) { help_verb(printed_verb, out); }
+static void print_verb(FILE *out) {
+    help_verb(printed_verb, out);
+}
 
 START_TEST(help_tells_every_verb_and_option) {
-    char *overview = printed(help_overview), *manual = printed(help_manual), *completion = printed(help_completion_bash);
+    char *overview = printed(help_overview), *manual = printed(help_manual),
+         *completion = printed(help_completion_bash);
     for (const struct verb *v = verb_table; v->name; v++) {
         char line[64];
         printed_verb = v;
@@ -161,7 +171,8 @@ START_TEST(help_tells_every_verb_and_option) {
             const char *found = strstr(completed, line), *end = strchr(completed, '\n');
             ck_assert_msg((found && found < end) == own, "%s %s", v->name, line);
         }
-        for (const char *p = help; *p; p = strchr(p, '\n') + 1) ck_assert_uint_le(strcspn(p, "\n"), 100);
+        for (const char *p = help; *p; p = strchr(p, '\n') + 1)
+            ck_assert_uint_le(strcspn(p, "\n"), 100);
         free(help);
     }
     free(overview);

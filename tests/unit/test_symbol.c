@@ -1,4 +1,7 @@
-/* Symbols: this very test program is what gets named, with its lines, its inlined functions and its build id. */
+/*
+ * Symbols: this very test program is what gets named, with its lines, its inlined functions and its
+ * build id.
+ */
 #include <check.h>
 #include <link.h>
 #include <stdio.h>
@@ -18,7 +21,7 @@ static struct {
     char path[4096];
 } self;
 
-static void self_build_id(const struct dl_phdr_info *info, const ElfW(Phdr) *header) {
+static void self_build_id(const struct dl_phdr_info *info, const ElfW(Phdr) * header) {
     const char *p = (const char *)(info->dlpi_addr + header->p_vaddr), *end = p + header->p_memsz;
     while (p + sizeof(ElfW(Nhdr)) < end) {
         ElfW(Nhdr) note;
@@ -35,8 +38,7 @@ static int self_find(struct dl_phdr_info *info, size_t size, void *data) {
     (void)size, (void)data;
     self.base = info->dlpi_addr;
     for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_NOTE)
-            self_build_id(info, &info->dlpi_phdr[i]);
+        if (info->dlpi_phdr[i].p_type == PT_NOTE) self_build_id(info, &info->dlpi_phdr[i]);
     return 1; /* the first one is the program */
 }
 
@@ -132,7 +134,8 @@ START_TEST(any_path_and_any_address_give_a_frame) {
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(fifo, sizeof fifo, "%s/fifo", directory);
     ck_assert_int_eq(mkfifo(fifo, 0600), 0);
-    const char *const paths[] = {fifo, "/", "/dev/zero", "/etc/passwd", "/nowhere/at/all", "relative", "", "[vdso]"};
+    const char *const paths[] = {fifo,       "/", "/dev/zero", "/etc/passwd", "/nowhere/at/all",
+                                 "relative", "",  "[vdso]"};
     const uint64_t addresses[] = {0, 1, 4096, UINT32_MAX, INT64_MAX, UINT64_MAX};
     struct symbolizer *s = symbolizer_new(NULL);
     const struct symbol_frame *frames = NULL;
@@ -163,13 +166,17 @@ START_TEST(any_path_and_any_address_give_a_frame) {
 END_TEST
 
 START_TEST(a_stripped_library_gives_exported_names) {
-    /* libc's own file: whether or not its debug information is installed, connect is in its dynamic symbols. */
+    /*
+     * libc's own file: whether or not its debug information is installed, connect is in its dynamic
+     * symbols.
+     */
     struct symbolizer *s = symbolizer_new(NULL);
     Dl_info info;
     struct link_map *map = NULL;
     ck_assert_int_ne(dladdr1((void *)(uintptr_t)getpid, &info, (void **)&map, RTLD_DL_LINKMAP), 0);
     struct symbol_module module = {.path = map->l_name};
-    const struct symbol_address stack[] = {{&module, (uintptr_t)info.dli_saddr - map->l_addr + 2, false}};
+    const struct symbol_address stack[] = {
+        {&module, (uintptr_t)info.dli_saddr - map->l_addr + 2, false}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_ge(symbolizer_resolve(s, stack, 1, &frames), 1);
     ck_assert_ptr_nonnull(frames[0].function);
@@ -232,7 +239,8 @@ START_TEST(kinds_of_modules) {
         {"/usr/lib/libnghttp2.so.14", 0, SYMBOL_CLIENT},
         {"/usr/bin/python3.11", TRACE_MODULE_MAIN, SYMBOL_INTERPRETER},
         {"/usr/lib/libpython3.11.so.1.0", 0, SYMBOL_INTERPRETER},
-        {"/usr/lib/python3.11/lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so", 0, SYMBOL_INTERPRETER},
+        {"/usr/lib/python3.11/lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so", 0,
+         SYMBOL_INTERPRETER},
         {"/usr/bin/perl", TRACE_MODULE_MAIN, SYMBOL_INTERPRETER},
         {"/opt/build/libhttpleak.so", 0, SYMBOL_RECORDER},
         {"/opt/renamed.so", TRACE_MODULE_RECORDER, SYMBOL_RECORDER},
@@ -271,7 +279,8 @@ START_TEST(demangled_names) {
         {"read_all.constprop.0", "read_all"},
         {"read_all.isra.0.cold", "read_all"},
         {"connect@@GLIBC_2.2.5", "connect"},
-        {"_ZN3net6Client3getERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE", "net::Client::get"},
+        {"_ZN3net6Client3getERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+         "net::Client::get"},
         {"_ZNK3net6Client4sizeEv", "net::Client::size"},
         {"_ZN3netclEi", "net::operator()"},
         {"_ZN12_GLOBAL__N_13getEi", "(anonymous namespace)::get"},
