@@ -224,14 +224,11 @@ void target_free(struct target *t) {
 
 const char *target_blind(enum target_reach reach) {
     switch (reach) {
-    case TARGET_STATIC:
-        return "static executable: LD_PRELOAD does not reach it, nothing of it was seen";
+    case TARGET_STATIC: return "static executable, which LD_PRELOAD does not reach";
     case TARGET_PRIVILEGED:
-        return "setuid, setgid or capabilities: the loader drops LD_PRELOAD, nothing of it was "
-               "seen";
+        return "setuid, setgid or capabilities, for which the loader drops LD_PRELOAD";
     case TARGET_OTHER_MACHINE:
-        return "executable for another machine or word size than the recorder: nothing of it was "
-               "seen";
+        return "executable for another machine or word size than the recorder";
     case TARGET_NO_ELF:
     case TARGET_REACHED: break;
     }
