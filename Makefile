@@ -29,7 +29,7 @@ $(BUILD)/config.mk: .ci/deps .ci/libunwind .ci/libunwind-shim.c
 	{ echo "LIBUNWIND := $$dir"; \
 	  echo "LIBUNWIND_FOUND = \$$(wildcard \$$(LIBUNWIND)/lib/libunwind.a)"; \
 	  echo "ANALYZER_CFLAGS := $$(pkg-config --cflags libdw jansson)"; \
-	  echo "ANALYZER_LIBS := $$(pkg-config --libs libdw jansson)"; } >$@.new
+	  echo "ANALYZER_LIBS := $$(pkg-config --libs libdw jansson) -lm"; } >$@.new
 	@mv $@.new $@
 
 # `make V=1` shows the commands.

@@ -271,5 +271,4 @@ void connection_end_now(struct connection *c) {
 void connection_after_fork(void) {
     /* The chunks are the parent's copies: entries of an older generation never reach them, new connections start clean. */
     last_id = 0;
-    fd_highest = fd_highest; /* inherited numbers stay in the table, marked by their generation */
 }

@@ -22,7 +22,7 @@ static void begin(void) {
     char setting[256];
     snprintf(setting, sizeof setting, "HTTPLEAK_OPTIONS=trace=%s/trace:summary=0", directory);
     char *argv[] = {(char *)"test", NULL}, *envp[] = {setting, NULL};
-    process_init(1, argv, envp);
+    process_init(1, argv, envp, "");
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     ck_assert_int_eq(listen(listener, 64), 0);
