@@ -1,7 +1,6 @@
 /* The report as JSON, schema httpleak-report/1; the field names are the contract's. */
 #include <errno.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -23,7 +22,8 @@ static json_t *count_json(uint64_t count) {
 }
 
 static json_t *seconds_json(double seconds) {
-    return json_real((double)llround(seconds * 1000) / 1000);
+    double milliseconds = seconds < 0 ? 0 : seconds > 1e12 ? 1e15 : seconds * 1000;
+    return json_real((double)(int64_t)(milliseconds + 0.5) / 1000);
 }
 
 /* ISO 8601, UTC, milliseconds; null for 0. */

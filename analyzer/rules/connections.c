@@ -31,15 +31,21 @@ static bool is_old(const struct rules_context *context, const struct model_conne
            rules_age(process, rules_last_try(connection)) >= grace;
 }
 
+/* The oldest request without an answer; its line may be on its way between the two threads of a connection. */
+static uint64_t asked_ns(const struct trace_connection *raw) {
+    return raw->pending_ns ? raw->pending_ns : raw->request_ns;
+}
+
 static bool is_answer_abandoned(const struct rules_context *context,
                                 const struct model_connection *connection) {
     const struct trace_connection *raw = &connection->raw;
-    if (raw->state != TRACE_CONNECTION_ESTABLISHED || raw->protocol != TRACE_PROTOCOL_HTTP1)
+    /* UNKNOWN with a request: a CONNECT that the proxy has not answered */
+    bool http = raw->protocol == TRACE_PROTOCOL_HTTP1 || raw->protocol == TRACE_PROTOCOL_UNKNOWN;
+    if (raw->state != TRACE_CONNECTION_ESTABLISHED || !http || raw->eof_ns) return false;
+    if (raw->requests <= raw->responses || connection->body || raw->body_slot || !asked_ns(raw))
         return false;
-    if (raw->requests <= raw->responses || connection->body || raw->body_slot || raw->eof_ns)
-        return false;
-    return is_old(context, connection, raw->pending_ns) &&
-           !was_waited_for(context, connection, raw->pending_ns);
+    return is_old(context, connection, asked_ns(raw)) &&
+           !was_waited_for(context, connection, asked_ns(raw));
 }
 
 static bool is_connect_abandoned(const struct rules_context *context,
@@ -74,7 +80,7 @@ static void response_abandoned(struct rules_context *context) {
                     process->alive || process->orderly ? CONFIDENCE_PROVEN : CONFIDENCE_INFERRED,
                 .connect_stack = raw->connect_stack,
                 .bytes_expected = TRACE_UNKNOWN,
-                .since_ns = connecting ? raw->opened_ns : raw->pending_ns,
+                .since_ns = connecting ? raw->opened_ns : asked_ns(raw),
                 .connection = connection,
                 .root = connection->root,
             };
@@ -85,9 +91,9 @@ static void response_abandoned(struct rules_context *context) {
                 object.advice = "Close the socket when a connect fails or times out.";
                 object.detail = "connect";
             } else {
-                object.request_stack = raw->pending_stack;
-                object.method = raw->pending_method;
-                object.path = raw->pending_path;
+                object.request_stack = raw->pending_ns ? raw->pending_stack : raw->request_stack;
+                object.method = raw->pending_ns ? raw->pending_method : raw->request_method;
+                object.path = raw->pending_ns ? raw->pending_path : raw->request_path;
             }
             if (rules_add(context, &object) && connecting) count_connecting(context, connection);
         }
