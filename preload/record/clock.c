@@ -28,7 +28,8 @@ static uint32_t vdso_symbol_count(const struct vdso *v) {
     for (uint32_t i = 0; i < buckets; i++)
         if (bucket[i] > last) last = bucket[i];
     if (last < first) return first;
-    while (!(chain[last - first] & 1)) last++;
+    while (!(chain[last - first] & 1))
+        last++;
     return last + 1;
 }
 
@@ -37,8 +38,10 @@ static void vdso_open(struct vdso *v, const Elf64_Ehdr *elf) {
     const Elf64_Phdr *ph = (const Elf64_Phdr *)((uintptr_t)elf + elf->e_phoff);
     const Elf64_Dyn *dynamic = 0;
     for (unsigned i = 0; i < elf->e_phnum; i++) {
-        if (ph[i].p_type == PT_LOAD && !v->bias) v->bias = (uintptr_t)elf + ph[i].p_offset - ph[i].p_vaddr;
-        if (ph[i].p_type == PT_DYNAMIC) dynamic = (const Elf64_Dyn *)((uintptr_t)elf + ph[i].p_offset);
+        if (ph[i].p_type == PT_LOAD && !v->bias)
+            v->bias = (uintptr_t)elf + ph[i].p_offset - ph[i].p_vaddr;
+        if (ph[i].p_type == PT_DYNAMIC)
+            dynamic = (const Elf64_Dyn *)((uintptr_t)elf + ph[i].p_offset);
     }
     for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
         const void *p = (const void *)(v->bias + dynamic->d_un.d_ptr);

@@ -34,7 +34,8 @@ static void table_drop(struct table *t) {
 /* Room for twice as many entries as there can be records of that usual size. */
 static bool table_make(struct table *t, uint64_t region_size, uint64_t record_size) {
     uint64_t n = 64;
-    while (n < 2 * region_size / record_size && n < 1u << 30) n *= 2;
+    while (n < 2 * region_size / record_size && n < 1u << 30)
+        n *= 2;
     table_drop(t);
     t->size = n * sizeof *t->entries;
     t->mask = (uint32_t)n - 1;
@@ -53,7 +54,8 @@ void intern_reset(void) {
 bool intern_open(const struct trace_map *m) {
     const struct trace_region *r = m->header->regions;
     intern_reset();
-    return table_make(&strings, r[TRACE_REGION_STRING].size, 48) && table_make(&stacks, r[TRACE_REGION_STACK].size, 320) &&
+    return table_make(&strings, r[TRACE_REGION_STRING].size, 48) &&
+           table_make(&stacks, r[TRACE_REGION_STACK].size, 320) &&
            table_make(&hosts, r[TRACE_REGION_HOST].size, sizeof(struct trace_host)) &&
            table_make(&sites, r[TRACE_REGION_SITE].size, sizeof(struct trace_site));
 }
@@ -65,8 +67,8 @@ struct kind {
     void (*drop)(const struct trace_map *, uint32_t id);
 };
 
-static inline __attribute__((always_inline)) uint32_t intern(struct table *t, uint64_t hash, const struct kind *kind,
-                                                             const void *key) {
+static inline __attribute__((always_inline)) uint32_t
+intern(struct table *t, uint64_t hash, const struct kind *kind, const void *key) {
     const struct trace_map *m = trace;
     if (!m) return 0;
     uint64_t *entries = __atomic_load_n(&t->entries, __ATOMIC_RELAXED);
@@ -78,8 +80,8 @@ static inline __attribute__((always_inline)) uint32_t intern(struct table *t, ui
         uint64_t entry = __atomic_load_n(&entries[at], __ATOMIC_ACQUIRE);
         if (entry == 0) {
             if (!made && !(made = kind->make(m, key))) break;
-            if (__atomic_compare_exchange_n(&entries[at], &entry, (uint64_t)half << 32 | made, false, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_ACQUIRE))
+            if (__atomic_compare_exchange_n(&entries[at], &entry, (uint64_t)half << 32 | made,
+                                            false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
                 return made;
         }
         if ((uint32_t)(entry >> 32) == half && kind->equal(m, (uint32_t)entry, key)) {
@@ -96,7 +98,8 @@ static inline __attribute__((always_inline)) uint32_t intern(struct table *t, ui
 static void heap_return(enum trace_region_kind kind, uint32_t id, uint64_t bytes) {
     struct trace_region *r = &trace->header->regions[kind];
     uint64_t end = (uint64_t)id * 8 + ((bytes + 7) & ~7ull);
-    __atomic_compare_exchange_n(&r->used, &end, (uint64_t)id * 8, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&r->used, &end, (uint64_t)id * 8, false, __ATOMIC_ACQ_REL,
+                                __ATOMIC_RELAXED);
 }
 
 /* ---- strings --------------------------------------------------------------------------------------------------------- */
@@ -172,7 +175,8 @@ static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key)
 
 static uint32_t stack_make(const struct trace_map *m, const void *key) {
     const struct stack_key *k = key;
-    uint32_t id = trace_take_heap(TRACE_REGION_STACK, sizeof(struct trace_stack) + k->n * sizeof(struct trace_frame));
+    uint32_t id = trace_take_heap(TRACE_REGION_STACK,
+                                  sizeof(struct trace_stack) + k->n * sizeof(struct trace_frame));
     if (!id) return 0;
     struct trace_stack *s = stack_at(m, id);
     s->count = k->n;
@@ -200,7 +204,8 @@ static uint32_t intern_frames(void *const *pcs, uint32_t n) {
     static const struct kind kind = {stack_equal, stack_make, stack_drop};
     uint64_t hash = __atomic_load_n(&stack_generation, __ATOMIC_RELAXED);
     if (n == 0) return 0;
-    for (uint32_t i = 0; i < n; i++) hash = (hash ^ (uintptr_t)pcs[i]) * 0xff51afd7ed558ccdu, hash ^= hash >> 32;
+    for (uint32_t i = 0; i < n; i++)
+        hash = (hash ^ (uintptr_t)pcs[i]) * 0xff51afd7ed558ccdu, hash ^= hash >> 32;
     const uint32_t short_hash = (uint32_t)hash ? (uint32_t)hash : 1;
     const struct stack_key key = {pcs, n, short_hash};
     return intern(&stacks, hash, &kind, &key);
@@ -259,7 +264,8 @@ static void host_add_peer(struct trace_host *h, uint32_t peer) {
         uint32_t is = __atomic_load_n(&h->peers[i], __ATOMIC_RELAXED);
         if (is == peer) return;
         if (is) continue;
-        if (__atomic_compare_exchange_n(&h->peers[i], &is, peer, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&h->peers[i], &is, peer, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED)) {
             __atomic_fetch_add(&h->peer_count, 1, __ATOMIC_RELEASE);
             return;
         }
@@ -274,7 +280,8 @@ uint32_t intern_host(uint32_t name, uint16_t port, enum trace_scheme scheme, uin
     uint32_t id = intern(&hosts, (uint64_t)name << 20 ^ (uint64_t)port << 2 ^ scheme, &kind, &key);
     if (!id) return 0;
     struct trace_host *h = &trace->hosts[id];
-    if (!__atomic_load_n(&h->ready, __ATOMIC_RELAXED)) __atomic_store_n(&h->ready, 1, __ATOMIC_RELEASE);
+    if (!__atomic_load_n(&h->ready, __ATOMIC_RELAXED))
+        __atomic_store_n(&h->ready, 1, __ATOMIC_RELEASE);
     if (peer) host_add_peer(h, peer);
     return id;
 }

@@ -5,15 +5,16 @@
 
 static inline uint64_t ring_index(uint64_t place, uint64_t limit) {
     if (place < limit) return place;
-    if (((place | limit) >> 32) == 0) return (uint32_t)place % (uint32_t)limit; /* half the cost on many processors */
+    if (((place | limit) >> 32) == 0)
+        return (uint32_t)place % (uint32_t)limit; /* half the cost on many processors */
     return place % limit;
 }
 
 /* The latest moment wins, whoever comes late. */
 static inline void touch_last_moment(struct trace_header *h, uint64_t now) {
     uint64_t last = __atomic_load_n(&h->last_moment_ns, __ATOMIC_RELAXED);
-    while (last < now &&
-           !__atomic_compare_exchange_n(&h->last_moment_ns, &last, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (last < now && !__atomic_compare_exchange_n(&h->last_moment_ns, &last, now, true,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -22,7 +23,8 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
     if (!m) return;
     e->time_ns = now ? now : clock_now();
     e->tid = tid ? tid : sys_gettid();
-    const uint64_t place = __atomic_fetch_add(&m->header->regions[TRACE_REGION_JOURNAL].used, 1, __ATOMIC_RELAXED);
+    const uint64_t place =
+        __atomic_fetch_add(&m->header->regions[TRACE_REGION_JOURNAL].used, 1, __ATOMIC_RELAXED);
     e->seq = place + 1;
     e->check = 0;
     e->check = trace_event_check(e);
@@ -48,6 +50,7 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
     const uint64_t seq = e->seq;
     uint64_t __attribute__((may_alias)) *to = (uint64_t *)at;
     const uint64_t __attribute__((may_alias)) *from = (const uint64_t *)e;
-    for (unsigned i = 1; i < sizeof *e / sizeof *to; i++) __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+    for (unsigned i = 1; i < sizeof *e / sizeof *to; i++)
+        __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
     __atomic_store_n(&at->seq, seq, __ATOMIC_RELEASE);
 }

@@ -43,9 +43,12 @@ static const struct range *search(const struct range *ranges, uint32_t count, ui
     uint32_t low = 0, high = count < MODULES_MAX ? count : MODULES_MAX;
     while (low < high) {
         const uint32_t middle = (low + high) / 2;
-        if (pc < ranges[middle].start) high = middle;
-        else if (pc >= ranges[middle].end) low = middle + 1;
-        else return &ranges[middle];
+        if (pc < ranges[middle].start)
+            high = middle;
+        else if (pc >= ranges[middle].end)
+            low = middle + 1;
+        else
+            return &ranges[middle];
     }
     return 0;
 }
@@ -87,12 +90,14 @@ static uint32_t module_path(const char *name, bool is_main) {
 }
 
 /* A note segment that lies in a loaded, readable one; the build id in it. */
-static void find_build_id(struct seen *m, const struct dl_phdr_info *info, const ElfW(Phdr) *note) {
+static void find_build_id(struct seen *m, const struct dl_phdr_info *info,
+                          const ElfW(Phdr) * note) {
     bool loaded = false;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         loaded |= p->p_type == PT_LOAD && (p->p_flags & PF_R) && note->p_vaddr >= p->p_vaddr &&
-                  note->p_memsz <= p->p_filesz && note->p_vaddr - p->p_vaddr <= p->p_filesz - note->p_memsz;
+                  note->p_memsz <= p->p_filesz &&
+                  note->p_vaddr - p->p_vaddr <= p->p_filesz - note->p_memsz;
     }
     if (!loaded) return;
     const uint8_t *at = (const uint8_t *)info->dlpi_addr + note->p_vaddr;
@@ -103,7 +108,8 @@ static void find_build_id(struct seen *m, const struct dl_phdr_info *info, const
         const size_t name = sizeof n + (((size_t)n.n_namesz + 3) & ~3ul);
         const size_t desc = name + (((size_t)n.n_descsz + align - 1) & ~(align - 1));
         if (name > left || n.n_descsz > left - name) return;
-        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && memcmp(at + sizeof n, "GNU", 4) == 0) {
+        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 &&
+            memcmp(at + sizeof n, "GNU", 4) == 0) {
             m->build_id = at + name;
             m->build_id_size = n.n_descsz < TRACE_BUILD_ID_MAX ? n.n_descsz : TRACE_BUILD_ID_MAX;
             return;
@@ -137,7 +143,8 @@ static bool look_at(struct seen *m, const struct dl_phdr_info *info) {
 
 static bool is_same(const struct trace_module *r, const struct seen *m) {
     return r->base == m->base && r->start == m->start && r->end == m->end && r->path == m->path &&
-           r->build_id_size == m->build_id_size && memcmp(r->build_id, m->build_id, m->build_id_size) == 0;
+           r->build_id_size == m->build_id_size &&
+           memcmp(r->build_id, m->build_id, m->build_id_size) == 0;
 }
 
 static void module_event(uint32_t id, uint16_t what, uint64_t now) {
@@ -149,7 +156,8 @@ static void module_event(uint32_t id, uint16_t what, uint64_t now) {
 static uint32_t record_of(const struct seen *m, uint64_t now) {
     struct trace_map *t = trace;
     struct range known;
-    if (lookup(m->start, &known) && known.start == m->start && is_same(&t->modules[known.id], m)) return known.id;
+    if (lookup(m->start, &known) && known.start == m->start && is_same(&t->modules[known.id], m))
+        return known.id;
     const uint64_t used = t->header->regions[TRACE_REGION_MODULE].used;
     for (uint32_t id = 1; id < used; id++) {
         struct trace_module *r = &t->modules[id];
@@ -189,7 +197,8 @@ struct scan {
 static int scan_one(struct dl_phdr_info *info, size_t size, void *data) {
     struct scan *s = data;
     struct seen m;
-    if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof info->dlpi_adds) s->adds = info->dlpi_adds;
+    if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof info->dlpi_adds)
+        s->adds = info->dlpi_adds;
     if (s->count == MODULES_MAX) {
         trace_lose(TRACE_LOST_MODULES);
         return 1;
@@ -201,7 +210,8 @@ static int scan_one(struct dl_phdr_info *info, size_t size, void *data) {
 }
 
 static int peek_adds(struct dl_phdr_info *info, size_t size, void *data) {
-    if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof info->dlpi_adds) *(uint64_t *)data = info->dlpi_adds;
+    if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof info->dlpi_adds)
+        *(uint64_t *)data = info->dlpi_adds;
     return 1;
 }
 
@@ -211,7 +221,8 @@ static void sort(struct range *r, uint32_t n) {
         for (uint32_t i = gap; i < n; i++) {
             const struct range x = r[i];
             uint32_t j = i;
-            for (; j >= gap && r[j - gap].start > x.start; j -= gap) r[j] = r[j - gap];
+            for (; j >= gap && r[j - gap].start > x.start; j -= gap)
+                r[j] = r[j - gap];
             r[j] = x;
         }
 }
@@ -222,7 +233,8 @@ static void scan_now(void) {
     dl_iterate_phdr(scan_one, &s);
     sort(s.ranges, s.count);
     for (uint32_t i = 0; i < tables[e & 1].count; i++) {
-        const struct range *was = &tables[e & 1].ranges[i], *is = search(s.ranges, s.count, was->start);
+        const struct range *was = &tables[e & 1].ranges[i],
+                           *is = search(s.ranges, s.count, was->start);
         if (is && is->id == was->id) continue;
         __atomic_store_n(&trace->modules[was->id].unloaded_ns, s.now, __ATOMIC_RELEASE);
         module_event(was->id, 2, s.now);
@@ -237,7 +249,8 @@ void module_scan(void) {
     __atomic_store_n(&scan_owed, 1, __ATOMIC_RELEASE);
     for (int rounds = 0; rounds < 4 && __atomic_load_n(&scan_owed, __ATOMIC_ACQUIRE); rounds++) {
         uint32_t nobody = 0;
-        if (!__atomic_compare_exchange_n(&scanner, &nobody, sys_gettid(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (!__atomic_compare_exchange_n(&scanner, &nobody, sys_gettid(), false, __ATOMIC_ACQUIRE,
+                                         __ATOMIC_RELAXED))
             return; /* who scans now sees that one more is owed */
         __atomic_store_n(&scan_owed, 0, __ATOMIC_RELAXED);
         scan_now();

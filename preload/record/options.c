@@ -8,10 +8,10 @@
 #include "record/text.h"
 
 #define DEFAULT_TRACE "httpleak.%e.%p.trace"
-#define DEFAULTS                                                                                                       \
-    {                                                                                                                  \
-        .trace = DEFAULT_TRACE, .stack_depth = 32, .max_trace = 64ull << 20, .max_traces = 1000, .summary = true,      \
-        .children = true, .record_paths = true, .active = true                                                         \
+#define DEFAULTS                                                                                   \
+    {                                                                                              \
+        .trace = DEFAULT_TRACE, .stack_depth = 32, .max_trace = 64ull << 20, .max_traces = 1000,   \
+        .summary = true, .children = true, .record_paths = true, .active = true                    \
     }
 #define MAX_TRACE_LEAST (64ull << 10)
 #define MAX_TRACE_MOST (16ull << 30) /* ids are 32 bits of 8 bytes each */
@@ -55,7 +55,8 @@ static void warn(const char *what, struct word w, const char *then) {
 }
 
 /* Digits and, if sizes are meant, one of k, m, g; false: not that, or out of range. */
-static bool parse_number(struct word w, bool is_size, uint64_t least, uint64_t most, uint64_t *out) {
+static bool parse_number(struct word w, bool is_size, uint64_t least, uint64_t most,
+                         uint64_t *out) {
     char digits[24];
     if (w.length == 0 || w.length >= sizeof digits) return false;
     memcpy(digits, w.at, w.length);
@@ -76,7 +77,8 @@ static bool parse_number(struct word w, bool is_size, uint64_t least, uint64_t m
     return true;
 }
 
-static const char *set_number(uint32_t *field, struct word value, uint64_t least, uint64_t most, const char *expected) {
+static const char *set_number(uint32_t *field, struct word value, uint64_t least, uint64_t most,
+                              const char *expected) {
     uint64_t n;
     if (!parse_number(value, false, least, most, &n)) return expected;
     *field = (uint32_t)n;
@@ -90,12 +92,13 @@ static const char *set_bool(bool *field, struct word value) {
 }
 
 static const char *set_trace(struct word value) {
-    if (value.length == 0 || value.length >= sizeof options.trace || value.at[value.length - 1] == '/' ||
-        memchr(value.at, '\n', value.length))
+    if (value.length == 0 || value.length >= sizeof options.trace ||
+        value.at[value.length - 1] == '/' || memchr(value.at, '\n', value.length))
         return "the path of a file, at most 1023 bytes";
     for (size_t i = 0; i < value.length; i++) {
         if (value.at[i] != '%') continue;
-        if (++i == value.length || !memchr("epht%", value.at[i], 5)) return "a path with %e, %p, %h, %t or %% in it";
+        if (++i == value.length || !memchr("epht%", value.at[i], 5))
+            return "a path with %e, %p, %h, %t or %% in it";
     }
     memcpy(options.trace, value.at, value.length);
     options.trace[value.length] = 0;
@@ -119,7 +122,8 @@ static bool list_has(struct word list, const char *name) {
 static const char *set_option(struct parsing *p, struct word key, struct word value) {
     if (word_is(key, "trace")) return set_trace(value);
     if (word_is(key, "stack_depth"))
-        return set_number(&options.stack_depth, value, 1, TRACE_STACK_DEPTH_MAX, "a number from 1 to 128");
+        return set_number(&options.stack_depth, value, 1, TRACE_STACK_DEPTH_MAX,
+                          "a number from 1 to 128");
     if (word_is(key, "max_traces"))
         return set_number(&options.max_traces, value, 1, 1000000, "a number from 1 to 1000000");
     if (word_is(key, "max_trace"))
@@ -135,8 +139,10 @@ static const char *set_option(struct parsing *p, struct word key, struct word va
     if (!only && !word_is(key, "skip")) return "";
     if (value.length == 0) return "names of programs, separated by ','";
     const bool named = p->program && list_has(value, p->program);
-    if (only) p->only_given = true, p->only_matches |= named;
-    else p->skip_matches |= named;
+    if (only)
+        p->only_given = true, p->only_matches |= named;
+    else
+        p->skip_matches |= named;
     return 0;
 }
 
@@ -156,7 +162,8 @@ static void take_option(struct parsing *p, struct word pair) {
     if (!expected) return;
     if (!*expected) {
         warn("unknown key ", key,
-             "; known are trace, stack_depth, max_trace, max_traces, summary, children, record_paths, record_argv, "
+             "; known are trace, stack_depth, max_trace, max_traces, summary, children, "
+             "record_paths, record_argv, "
              "only, skip, verbose");
         return;
     }
@@ -170,12 +177,14 @@ static void take_option(struct parsing *p, struct word pair) {
 /* The pair ends at the next ':' that stands outside of the quotes its value opens with. */
 static size_t pair_length(const char *s) {
     size_t n = 0;
-    while (s[n] && s[n] != ':' && s[n] != '=') n++;
+    while (s[n] && s[n] != ':' && s[n] != '=')
+        n++;
     if (s[n] == '=' && (s[n + 1] == '\'' || s[n + 1] == '"')) {
         const char *close = strchr(s + n + 2, s[n + 1]);
         if (close) n = (size_t)(close - s);
     }
-    while (s[n] && s[n] != ':') n++;
+    while (s[n] && s[n] != ':')
+        n++;
     return n;
 }
 

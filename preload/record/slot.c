@@ -31,9 +31,12 @@ bool slot_reset(const struct trace_map *m) {
     return links != 0;
 }
 
-static uint8_t *slot_at(const struct trace_map *m, enum trace_region_kind kind, uint32_t index, size_t *size) {
+static uint8_t *slot_at(const struct trace_map *m, enum trace_region_kind kind, uint32_t index,
+                        size_t *size) {
     switch (kind) {
-    case TRACE_REGION_CONNECTION: *size = sizeof *m->connections; return (uint8_t *)&m->connections[index];
+    case TRACE_REGION_CONNECTION:
+        *size = sizeof *m->connections;
+        return (uint8_t *)&m->connections[index];
     case TRACE_REGION_BODY: *size = sizeof *m->bodies; return (uint8_t *)&m->bodies[index];
     case TRACE_REGION_WORKER: *size = sizeof *m->workers; return (uint8_t *)&m->workers[index];
     default: return 0;
@@ -47,13 +50,15 @@ static uint32_t take_free(enum trace_region_kind kind) {
         if (top == 0) return UINT32_MAX;
         const uint32_t behind = __atomic_load_n(&free_slots[kind].next[top - 1], __ATOMIC_RELAXED);
         const uint64_t then = ((head >> 32) + 1) << 32 | behind;
-        if (__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+        if (__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_ACQUIRE))
             return top - 1;
     }
 }
 
 uint32_t slot_take(enum trace_region_kind kind) {
-    static const enum trace_lost lost[] = {TRACE_LOST_CONNECTIONS, TRACE_LOST_BODIES, TRACE_LOST_WORKERS};
+    static const enum trace_lost lost[] = {TRACE_LOST_CONNECTIONS, TRACE_LOST_BODIES,
+                                           TRACE_LOST_WORKERS};
     struct trace_map *m = trace;
     if (!m || kind > TRACE_REGION_WORKER) return UINT32_MAX;
     uint32_t index = take_free(kind);
@@ -74,5 +79,6 @@ void slot_give(enum trace_region_kind kind, uint32_t index) {
     do {
         __atomic_store_n(&free_slots[kind].next[index], (uint32_t)head, __ATOMIC_RELAXED);
         then = ((head >> 32) + 1) << 32 | (index + 1);
-    } while (!__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&free_slots[kind].head, &head, then, true,
+                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }

@@ -1,7 +1,8 @@
 /* Where we are called from: return addresses by libunwind's cached backtrace, or by libgcc's unwinder where there is none. */
 #include "record/intern.h"
 
-#define OWN_FRAMES_MOST 16u /* of the recorder, between the program and here, thread trampoline included */
+#define OWN_FRAMES_MOST                                                                            \
+    16u /* of the recorder, between the program and here, thread trampoline included */
 
 #if HAVE_PRIVATE_LIBUNWIND
 

@@ -22,7 +22,8 @@ static void count_all(const struct trace_map *t, struct counts *c) {
     }
     for (uint64_t i = 0; i < r[TRACE_REGION_CONNECTION].used; i++) {
         const struct trace_connection *s = &t->connections[i];
-        if (s->state != TRACE_CONNECTION_FREE && (s->flags & TRACE_CONNECTION_COUNTED)) c->connections_open++;
+        if (s->state != TRACE_CONNECTION_FREE && (s->flags & TRACE_CONNECTION_COUNTED))
+            c->connections_open++;
     }
     for (uint64_t i = 0; i < r[TRACE_REGION_BODY].used; i++)
         if (t->bodies[i].state == TRACE_BODY_OPEN) c->unclosed++;
@@ -43,7 +44,9 @@ void summary_print(void) {
     count_all(m, &c);
     if (c.connections == 0 && c.exchanges == 0) return;
     uint64_t no = 0;
-    if (!__atomic_compare_exchange_n(&m->header->summary_done, &no, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+    if (!__atomic_compare_exchange_n(&m->header->summary_done, &no, 1, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return;
     if (__atomic_exchange_n(&line_taken, 1, __ATOMIC_ACQUIRE)) return;
     struct text t = TEXT_ON(line);
     text_put(&t, "httpleak: ");

@@ -18,7 +18,8 @@ static struct {
 static bool confined;
 
 void *sys_memory(size_t size) {
-    long p = sys_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    long p = sys_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p < 0 && p > -4096 ? 0 : (void *)p;
 }
 
@@ -59,7 +60,8 @@ void sys_confine(void) {
 static bool stderr_is_ours_to_write(void) {
     struct stat st;
     if (sys_call(SYS_fstat, 2, &st) != 0) return false;
-    if (first_stderr.usable && st.st_dev == first_stderr.device && st.st_ino == first_stderr.inode) return true;
+    if (first_stderr.usable && st.st_dev == first_stderr.device && st.st_ino == first_stderr.inode)
+        return true;
     if (S_ISCHR(st.st_mode)) return true;
     long flags = sys_call(SYS_fcntl, 2, F_GETFL, 0);
     return S_ISREG(st.st_mode) && flags >= 0 && (flags & O_APPEND);
@@ -71,7 +73,9 @@ void sys_say(const char *text, size_t length) {
         /* A message must not make the program wait for a reader that sleeps, nor die of one that left. */
         struct pollfd ready = {.fd = 2, .events = POLLOUT};
         if (!stderr_is_ours_to_write()) return;
-        if (sys_call(SYS_poll, &ready, 1, 0) != 1 || !(ready.revents & POLLOUT) || (ready.revents & POLLERR)) return;
+        if (sys_call(SYS_poll, &ready, 1, 0) != 1 || !(ready.revents & POLLOUT) ||
+            (ready.revents & POLLERR))
+            return;
     }
     /* The reader may leave right now all the same: keep SIGPIPE from this thread and take back the one that we caused. */
     const uint64_t sigpipe = 1ull << (SIGPIPE - 1);

@@ -27,7 +27,8 @@ void text_put(struct text *t, const char *s) {
 static void put_number(struct text *t, uint64_t n, unsigned base) {
     char digits[20];
     unsigned at = sizeof digits;
-    do digits[--at] = "0123456789abcdef"[n % base];
+    do
+        digits[--at] = "0123456789abcdef"[n % base];
     while (n /= base);
     text_put_n(t, digits + at, sizeof digits - at);
 }
@@ -56,10 +57,12 @@ static void put_v6(struct text *t, const uint8_t *a) {
         put_v4(t, a + 12);
         return;
     }
-    for (int i = 0; i < 8; i++) group[i] = (unsigned)a[2 * i] << 8 | a[2 * i + 1];
+    for (int i = 0; i < 8; i++)
+        group[i] = (unsigned)a[2 * i] << 8 | a[2 * i + 1];
     for (unsigned i = 0; i < 8; i++) {
         unsigned n = 0;
-        while (i + n < 8 && group[i + n] == 0) n++;
+        while (i + n < 8 && group[i + n] == 0)
+            n++;
         if (n > longest) longest = n, run = i;
         i += n;
     }
@@ -80,7 +83,8 @@ static void put_unix(struct text *t, const char *path, size_t n) {
         text_put_n(t, path, strnlen(path, n));
         return;
     }
-    for (size_t i = 0; i < n; i++) text_put_n(t, path[i] ? path + i : "@", 1);
+    for (size_t i = 0; i < n; i++)
+        text_put_n(t, path[i] ? path + i : "@", 1);
 }
 
 void text_put_address(struct text *t, const struct sockaddr *address, size_t size) {
@@ -91,7 +95,8 @@ void text_put_address(struct text *t, const struct sockaddr *address, size_t siz
         put_v4(t, (const uint8_t *)&in.sin_addr);
         text_put_n(t, ":", 1);
         put_number(t, ntohs(in.sin_port), 10);
-    } else if (address->sa_family == AF_INET6 && size >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
+    } else if (address->sa_family == AF_INET6 &&
+               size >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
         struct sockaddr_in6 in = {0};
         memcpy(&in, address, size < sizeof in ? size : sizeof in);
         text_put_n(t, "[", 1);

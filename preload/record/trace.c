@@ -129,8 +129,10 @@ static void fill_header(struct trace_header *h, const struct trace_file *file) {
 static bool populate_first(struct trace_map *m, const struct trace_file *file) {
     for (unsigned i = 0; i < TRACE_REGION_COUNT; i++) {
         struct trace_region *r = &m->header->regions[i];
-        if (file->fixed) r->populated = r->size;
-        else if (!trace_region_populate(m, i, 1)) return false;
+        if (file->fixed)
+            r->populated = r->size;
+        else if (!trace_region_populate(m, i, 1))
+            return false;
     }
     return true;
 }
@@ -191,7 +193,8 @@ bool trace_open(void) {
     if (now_state == STATE_FAILED || restricted) return false;
     const uint64_t creating = (uint64_t)sys_gettid() << 32 | STATE_CREATING;
     if (now_state == STATE_NONE &&
-        __atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        __atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_ACQUIRE)) {
         const bool made = create();
         __atomic_store_n(&state, made ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
         return made;
@@ -232,9 +235,11 @@ void trace_discard_if_unused(void) {
 
 void trace_reserve(void) {
     static const uint32_t bytes[TRACE_REGION_COUNT] = {
-        [TRACE_REGION_CONNECTION] = 64u << 10, [TRACE_REGION_BODY] = 64u << 10,  [TRACE_REGION_WORKER] = 32u << 10,
-        [TRACE_REGION_SITE] = 64u << 10,       [TRACE_REGION_HOST] = 16u << 10,  [TRACE_REGION_MODULE] = 16u << 10,
-        [TRACE_REGION_STRING] = 128u << 10,    [TRACE_REGION_STACK] = 256u << 10, [TRACE_REGION_JOURNAL] = 512u << 10,
+        [TRACE_REGION_CONNECTION] = 64u << 10, [TRACE_REGION_BODY] = 64u << 10,
+        [TRACE_REGION_WORKER] = 32u << 10,     [TRACE_REGION_SITE] = 64u << 10,
+        [TRACE_REGION_HOST] = 16u << 10,       [TRACE_REGION_MODULE] = 16u << 10,
+        [TRACE_REGION_STRING] = 128u << 10,    [TRACE_REGION_STACK] = 256u << 10,
+        [TRACE_REGION_JOURNAL] = 512u << 10,
     };
     struct trace_map *m = trace;
     for (unsigned i = 0; m && i < TRACE_REGION_COUNT; i++) {

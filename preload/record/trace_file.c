@@ -19,7 +19,8 @@
 #endif
 #define MEMORY_DIRECTORY "/dev/shm"
 #define SUFFIX_MOST 999
-#define WRITTEN_MOST (8u << 20) /* where every block has to be written before the file can be used */
+#define WRITTEN_MOST                                                                               \
+    (8u << 20) /* where every block has to be written before the file can be used */
 
 int trace_file_advice = MADV_POPULATE_WRITE;
 char trace_path[TRACE_FILE_PATH_MAX];
@@ -31,9 +32,22 @@ static char buffer[32768] __attribute__((aligned(8)));
 /* Copy-on-write and network file systems: a page that was there once may need a new block, or the network, at any store. */
 static bool filesystem_keeps_blocks(uint64_t type) {
     static const uint32_t others[] = {
-        BTRFS_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
-        V9FS_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, CODA_SUPER_MAGIC, 0x2fc12fc1u /* ZFS */,
-        0xca451a4eu /* bcachefs */, 0x0bd00bd0u /* Lustre */, 0x01161970u /* GFS2 */, 0x7461636fu /* OCFS2 */,
+        BTRFS_SUPER_MAGIC,
+        NFS_SUPER_MAGIC,
+        SMB_SUPER_MAGIC,
+        CIFS_SUPER_MAGIC,
+        SMB2_SUPER_MAGIC,
+        FUSE_SUPER_MAGIC,
+        V9FS_MAGIC,
+        CEPH_SUPER_MAGIC,
+        AFS_SUPER_MAGIC,
+        AFS_FS_MAGIC,
+        CODA_SUPER_MAGIC,
+        0x2fc12fc1u /* ZFS */,
+        0xca451a4eu /* bcachefs */,
+        0x0bd00bd0u /* Lustre */,
+        0x01161970u /* GFS2 */,
+        0x7461636fu /* OCFS2 */,
     };
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
         if ((uint32_t)type == others[i]) return false;
@@ -53,12 +67,14 @@ static const char *default_directory(void) {
     const char *here = trace_process.directory;
     if (options.trace_named || !here[0]) return here;
     if (!filesystem_type(here, &type) || filesystem_keeps_blocks(type)) return here;
-    return filesystem_type(MEMORY_DIRECTORY, &type) && type == TMPFS_MAGIC ? MEMORY_DIRECTORY : here;
+    return filesystem_type(MEMORY_DIRECTORY, &type) && type == TMPFS_MAGIC ? MEMORY_DIRECTORY
+                                                                           : here;
 }
 
 /* A part of a file name: no slash can come in by it. */
 static void put_part(struct text *t, const char *s, size_t most) {
-    for (size_t i = 0; i < most && s[i]; i++) text_put_n(t, s[i] == '/' ? "_" : s + i, 1);
+    for (size_t i = 0; i < most && s[i]; i++)
+        text_put_n(t, s[i] == '/' ? "_" : s + i, 1);
 }
 
 bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
@@ -78,7 +94,8 @@ bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
         case 'p': text_put_u64(t, trace_process.pid); break;
         case 't': text_put_u64(t, trace_process.started_realtime_ns / 1000000000u); break;
         case 'h':
-            if (sys_call(SYS_uname, &machine) == 0) put_part(t, machine.nodename, sizeof machine.nodename);
+            if (sys_call(SYS_uname, &machine) == 0)
+                put_part(t, machine.nodename, sizeof machine.nodename);
             break;
         default: text_put_n(t, "%", 1); break;
         }
@@ -91,7 +108,8 @@ bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
 }
 
 /* A file that the template may have named: what stands before its first and after its last '%' part. */
-static bool name_is_a_trace(const char *name, const char *before, size_t before_n, const char *after, size_t after_n) {
+static bool name_is_a_trace(const char *name, const char *before, size_t before_n,
+                            const char *after, size_t after_n) {
     size_t n = strlen(name);
     if (n < before_n + after_n || memcmp(name, before, before_n) != 0) return false;
     for (size_t digits = 0; digits <= 4 && digits <= n; digits++) {
@@ -102,7 +120,8 @@ static bool name_is_a_trace(const char *name, const char *before, size_t before_
             if (end == 0 || name[end - 1] != '.') continue;
             end--;
         }
-        if (end >= before_n + after_n && memcmp(name + end - after_n, after, after_n) == 0) return true;
+        if (end >= before_n + after_n && memcmp(name + end - after_n, after, after_n) == 0)
+            return true;
     }
     return false;
 }
@@ -168,7 +187,8 @@ static long open_new(struct text *why) {
             return -ENAMETOOLONG;
         }
         if (suffix == 0 && too_many_traces(why)) return -EMFILE;
-        long fd = sys_call(SYS_openat, AT_FDCWD, trace_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        long fd = sys_call(SYS_openat, AT_FDCWD, trace_path,
+                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd != -EEXIST) return fd;
     }
     return -EEXIST;
@@ -179,7 +199,8 @@ static long write_blocks(long fd, uint64_t size) {
     memset(buffer, 0, sizeof buffer);
     for (uint64_t at = 0; at < size;) {
         const uint64_t left = size - at;
-        long n = sys_call(SYS_pwrite64, fd, buffer, left < sizeof buffer ? left : sizeof buffer, at);
+        long n =
+            sys_call(SYS_pwrite64, fd, buffer, left < sizeof buffer ? left : sizeof buffer, at);
         if (n == -EINTR) continue;
         if (n <= 0) return n ? n : -ENOSPC;
         at += (uint64_t)n;
@@ -218,7 +239,8 @@ bool trace_file_create(struct trace_file *f, struct text *why) {
     memset(f, 0, sizeof *f);
     f->size = size_to_ask();
     if (f->size < TRACE_FILE_LEAST) {
-        text_put(why, "the limit of file size or address space (ulimit -f, -v) leaves less than 64 KiB");
+        text_put(why,
+                 "the limit of file size or address space (ulimit -f, -v) leaves less than 64 KiB");
         return false;
     }
     const size_t said = why->length;
@@ -241,5 +263,6 @@ bool trace_file_create(struct trace_file *f, struct text *why) {
 void trace_file_remove(const struct trace_file *f) {
     struct stat st;
     if (sys_call(SYS_newfstatat, AT_FDCWD, trace_path, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
-    if (st.st_dev == f->device && st.st_ino == f->inode) sys_call(SYS_unlinkat, AT_FDCWD, trace_path, 0);
+    if (st.st_dev == f->device && st.st_ino == f->inode)
+        sys_call(SYS_unlinkat, AT_FDCWD, trace_path, 0);
 }

@@ -22,7 +22,8 @@ extern struct trace_process trace_process;
 struct trace_file {
     uint8_t *base;
     uint64_t size;
-    bool fixed; /* every block is there already and there can be no more: the kernel has no MADV_POPULATE_WRITE */
+    bool
+        fixed; /* every block is there already and there can be no more: the kernel has no MADV_POPULATE_WRITE */
     uint64_t device, inode;
 };
 

@@ -42,7 +42,8 @@ void trace_region_layout(struct trace_region regions[TRACE_REGION_COUNT], uint64
         r->populated = 0;
         at += r->size;
     }
-    regions[TRACE_REGION_JOURNAL].size += (size - at) & ~(uint64_t)(PAGE - 1); /* what rounding left over */
+    regions[TRACE_REGION_JOURNAL].size +=
+        (size - at) & ~(uint64_t)(PAGE - 1); /* what rounding left over */
 }
 
 static uint32_t record_limit(const struct trace_region *r) {
@@ -71,7 +72,8 @@ void trace_region_map(struct trace_map *m) {
 void trace_region_fix(bool on) {
     __atomic_store_n(&fixed, on, __ATOMIC_RELAXED);
     if (!on)
-        for (unsigned i = 0; i < TRACE_REGION_COUNT; i++) retry_ns[i] = 0;
+        for (unsigned i = 0; i < TRACE_REGION_COUNT; i++)
+            retry_ns[i] = 0;
 }
 
 static uint64_t page_up(uint64_t n) {
@@ -80,12 +82,14 @@ static uint64_t page_up(uint64_t n) {
 
 static void raise_populated(struct trace_region *r, uint64_t to) {
     uint64_t was = __atomic_load_n(&r->populated, __ATOMIC_RELAXED);
-    while (was < to && !__atomic_compare_exchange_n(&r->populated, &was, to, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    while (was < to && !__atomic_compare_exchange_n(&r->populated, &was, to, true, __ATOMIC_RELEASE,
+                                                    __ATOMIC_RELAXED)) {
     }
 }
 
 /* Several threads may ask for the same pages at once: that is harmless, and the largest answer stands. */
-static __attribute__((noinline, cold)) bool region_grow(struct trace_map *m, enum trace_region_kind kind, uint64_t end) {
+static __attribute__((noinline, cold)) bool region_grow(struct trace_map *m,
+                                                        enum trace_region_kind kind, uint64_t end) {
     struct trace_region *r = &m->header->regions[kind];
     const uint64_t size = __atomic_load_n(&r->size, __ATOMIC_RELAXED);
     const uint64_t done = __atomic_load_n(&r->populated, __ATOMIC_ACQUIRE);
@@ -112,7 +116,9 @@ static __attribute__((noinline, cold)) bool region_grow(struct trace_map *m, enu
 }
 
 bool trace_region_populate(struct trace_map *m, enum trace_region_kind kind, uint64_t end) {
-    if (__builtin_expect(end <= __atomic_load_n(&m->header->regions[kind].populated, __ATOMIC_ACQUIRE), 1)) return true;
+    if (__builtin_expect(
+            end <= __atomic_load_n(&m->header->regions[kind].populated, __ATOMIC_ACQUIRE), 1))
+        return true;
     return region_grow(m, kind, end);
 }
 
@@ -129,7 +135,8 @@ uint32_t trace_take_record(enum trace_region_kind kind) {
     do {
         const uint64_t end = (n + 1) * r->record_size;
         if (n >= record_limit(r) || !trace_region_populate(m, kind, end)) return UINT32_MAX;
-    } while (!__atomic_compare_exchange_n(&r->used, &n, n + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&r->used, &n, n + 1, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
     return (uint32_t)n;
 }
 
@@ -141,7 +148,8 @@ uint32_t trace_take_heap(enum trace_region_kind kind, uint64_t bytes) {
     do {
         end = at + ((bytes + 7) & ~7ull);
         if (end > r->size || at / 8 > UINT32_MAX || !trace_region_populate(m, kind, end)) return 0;
-    } while (!__atomic_compare_exchange_n(&r->used, &at, end, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(&r->used, &at, end, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return (uint32_t)(at / 8);
 }
 
@@ -157,7 +165,8 @@ bool trace_region_shrink_journal(struct trace_map *m, uint64_t limit) {
     /* Only a ring that has not come round yet has unpopulated places; every record it holds keeps its index. */
     if (places == 0) return false;
     if (places >= limit) return limit != __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
-    if (__atomic_compare_exchange_n(&m->journal_limit, &limit, places, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (__atomic_compare_exchange_n(&m->journal_limit, &limit, places, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED))
         __atomic_store_n(&r->size, populated, __ATOMIC_RELEASE);
     return true;
 }
