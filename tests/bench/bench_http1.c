@@ -1,4 +1,4 @@
-/* What framing costs: nanoseconds for one exchange, and for the pieces of it, fastest of many rounds. */
+/* What framing costs: nanoseconds for an exchange and its pieces, the fastest of many rounds. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -28,33 +28,28 @@ static const char chunked_bytes[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunk
 
 static volatile unsigned sink;
 
-static void request_start(void *ctx)
-{
+static void request_start(void *ctx) {
     (void)ctx;
     sink++;
 }
 
-static void request_head(void *ctx, const struct http1_request_head *head)
-{
+static void request_head(void *ctx, const struct http1_request_head *head) {
     (void)ctx;
     sink += head->kind;
 }
 
-static bool response_request(void *ctx, enum http1_method_kind *kind)
-{
+static bool response_request(void *ctx, enum http1_method_kind *kind) {
     (void)ctx;
     *kind = HTTP1_METHOD_OTHER;
     return true;
 }
 
-static void response_head(void *ctx, const struct http1_response_head *head)
-{
+static void response_head(void *ctx, const struct http1_response_head *head) {
     (void)ctx;
     sink += head->status;
 }
 
-static void response_body(void *ctx, uint64_t bytes)
-{
+static void response_body(void *ctx, uint64_t bytes) {
     (void)ctx;
     sink += (unsigned)bytes;
 }
@@ -65,59 +60,50 @@ static const struct http1_response_ops response_ops = {response_request, respons
 static struct http1_request request, snapshot;
 static struct http1_response response;
 
-static void feed_request(const char *bytes, size_t n)
-{
+static void feed_request(const char *bytes, size_t n) {
     size_t consumed;
     if (http1_request_feed(&request, bytes, n, &consumed, &request_ops, NULL) != HTTP1_OK)
         sink += 1u << 31;
 }
 
-static void feed_response(const char *bytes, size_t n)
-{
+static void feed_response(const char *bytes, size_t n) {
     size_t consumed;
     if (http1_response_feed(&response, bytes, n, &consumed, &response_ops, NULL) != HTTP1_OK)
         sink += 1u << 31;
 }
 
-static void bench_exchange(void)
-{
+static void bench_exchange(void) {
     http1_request_copy(&snapshot, &request);
     feed_request(request_bytes, sizeof request_bytes - 1);
     feed_response(response_bytes, sizeof response_bytes - 1);
     feed_response(body_bytes, sizeof body_bytes);
 }
 
-static void bench_request(void)
-{
+static void bench_request(void) {
     feed_request(request_bytes, sizeof request_bytes - 1);
 }
 
-static void bench_response(void)
-{
+static void bench_response(void) {
     feed_response(response_bytes, sizeof response_bytes - 1);
     feed_response(body_bytes, sizeof body_bytes);
 }
 
-static void bench_chunked(void)
-{
+static void bench_chunked(void) {
     feed_response(chunked_bytes, sizeof chunked_bytes - 1);
 }
 
-static void bench_bytes(void)
-{
+static void bench_bytes(void) {
     for (size_t i = 0; i < sizeof request_bytes - 1; i++)
         feed_request(request_bytes + i, 1);
 }
 
-static double now_ns(void)
-{
+static double now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static void measure(const char *name, void (*run)(void))
-{
+static void measure(const char *name, void (*run)(void)) {
     enum { TIMES = 2000, ROUNDS = 200 };
     double best = 1e18;
     for (int round = 0; round < ROUNDS; round++) {
@@ -125,14 +111,12 @@ static void measure(const char *name, void (*run)(void))
         for (int i = 0; i < TIMES; i++)
             run();
         double took = (now_ns() - start) / TIMES;
-        if (took < best)
-            best = took;
+        if (took < best) best = took;
     }
     printf("%-40s %8.1f ns\n", name, best);
 }
 
-int main(void)
-{
+int main(void) {
     printf("request %zu bytes, response head %zu bytes, body %zu bytes\n", sizeof request_bytes - 1,
            sizeof response_bytes - 1, sizeof body_bytes);
     measure("exchange (with snapshot)", bench_exchange);
