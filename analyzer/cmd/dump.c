@@ -54,6 +54,7 @@ static void dump_journal(struct trace_file *file) {
     trace_journal_begin(&journal, file);
     if (journal.first_place) printf("journal first_place=%" PRIu64 "\n", journal.first_place);
     while (trace_journal_next(&journal, file, &e)) {
+        dump_stack(file, e.stack);
         printf("event seq=%" PRIu64, e.seq);
         dump_time(file, "t", e.time_ns);
         printf(" type=%s tid=%" PRIu32, trace_event_name(e.type), e.tid);
@@ -89,6 +90,7 @@ static int dump_check(struct trace_file *file) {
 }
 
 static int dump_all(struct trace_file *file) {
+    dump_begin(file);
     dump_header(file);
     dump_modules(file);
     dump_hosts(file);
@@ -97,6 +99,7 @@ static int dump_all(struct trace_file *file) {
     dump_bodies(file);
     dump_workers(file);
     dump_journal(file);
+    dump_end();
     return EXIT_CLEAN;
 }
 

@@ -15,10 +15,11 @@ void dump_hex(const char *key, uint64_t value);
 /* Seconds since the recorder was loaded; "-" for never. */
 void dump_time(const struct trace_file *file, const char *key, uint64_t ns);
 
-/*
- * Every record of a region, one line each; a stack has its line before the first records that name
- * it.
- */
+/* Around the lines of one trace: a stack has its line once, before the first record naming it. */
+void dump_begin(const struct trace_file *file);
+void dump_end(void);
+
+/* Every record of a region, one line each. */
 void dump_modules(struct trace_file *file);
 void dump_hosts(struct trace_file *file);
 void dump_sites(struct trace_file *file);

@@ -1,6 +1,7 @@
 /* The fields of a dumped line, and the lines of the tables: modules, hosts, sites, stacks. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd/dump.h"
 
@@ -81,9 +82,29 @@ void dump_hosts(struct trace_file *file) {
     }
 }
 
+/* One bit for each stack that has had its line; ids are offsets in the heap by 8. */
+static struct {
+    uint8_t *bits;
+    uint64_t count;
+} dump_stacks;
+
+void dump_begin(const struct trace_file *file) {
+    const struct trace_region *heap = &trace_file_header(file)->regions[TRACE_REGION_STACK];
+    dump_stacks.count = heap->size / 8;
+    dump_stacks.bits = calloc(dump_stacks.count / 8 + 1, 1);
+}
+
+void dump_end(void) {
+    free(dump_stacks.bits);
+    dump_stacks.bits = NULL;
+}
+
 void dump_stack(struct trace_file *file, uint32_t id) {
+    if (!dump_stacks.bits || id >= dump_stacks.count) return;
+    if (dump_stacks.bits[id / 8] & 1u << id % 8) return;
     const struct trace_stack *stack = trace_file_stack(file, id);
     if (!stack) return;
+    dump_stacks.bits[id / 8] |= (uint8_t)(1u << id % 8);
     printf("stack id=%" PRIu32 " frames=", id);
     for (uint32_t i = 0; i < stack->count; i++)
         printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module,
