@@ -65,7 +65,8 @@ struct search {
     struct loaded caller_image, candidates[CANDIDATES];
     void *functions[CANDIDATES];
     unsigned count;
-    bool caller_known;
+    unsigned preload; /* index of the first candidate that is another preload; CANDIDATES: none */
+    bool caller_known, past_recorder;
 };
 
 static int consider(struct dl_phdr_info *info, size_t size, void *context) {
@@ -77,9 +78,17 @@ static int consider(struct dl_phdr_info *info, size_t size, void *context) {
         s->caller_image = image;
         s->caller_known = true;
     }
-    if (loaded_holds(&image, (uintptr_t)modules) || s->count == CANDIDATES) return 0; /* the first: the recorder itself */
-    void *function = image_find(&image.image, s->name, s->hash);
+    if (loaded_holds(&image, (uintptr_t)modules)) {
+        s->past_recorder = true;
+        return 0;
+    }
+    void *function = s->count < CANDIDATES ? image_find(&image.image, s->name, s->hash) : NULL;
     if (!function) return 0;
+    if (!function_of(&image, s->flavor->marker)) {
+        /* Another preload: those before us have been called already, and one that calls on means what comes after it. */
+        if (!s->past_recorder || loaded_holds(&image, s->caller)) return 0;
+        if (s->preload == CANDIDATES) s->preload = s->count;
+    }
     s->functions[s->count] = function;
     s->candidates[s->count++] = image;
     return 0;
@@ -91,8 +100,7 @@ static int consider(struct dl_phdr_info *info, size_t size, void *context) {
  * (scopes, symbol versions). Only a caller that is bound to none of them yet is judged by what it names as needed.
  */
 static unsigned choose(const struct search *s) {
-    for (unsigned i = 0; i < s->count; i++)
-        if (!function_of(&s->candidates[i], s->flavor->marker) && !loaded_holds(&s->candidates[i], s->caller)) return i;
+    if (s->preload < CANDIDATES) return s->preload;
     if (!s->caller_known) return 0;
     unsigned best = s->count, most = 0;
     for (unsigned i = 0; i < s->count; i++) {
@@ -157,7 +165,7 @@ bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const
     const void *caller = true_caller(return_address);
     if (__builtin_expect(!recall(real, name, caller), 0)) {
         const uint32_t since = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-        struct search s = {.flavor = flavor, .name = name, .hash = image_hash(name), .caller = (uintptr_t)caller};
+        struct search s = {.flavor = flavor, .name = name, .preload = CANDIDATES, .hash = image_hash(name), .caller = (uintptr_t)caller};
         dl_iterate_phdr(consider, &s);
         if (s.count == 0) return false;
         const unsigned chosen = s.count == 1 ? 0 : choose(&s);
