@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Finds the vDSO's function; without it (gVisor, vdso=0) the system call is used. Called once, from the constructor. */
+/* Finds the vDSO's function; before, and without one (gVisor, vdso=0), the system call is used. Called when a trace is made. */
 void clock_init(void);
 /* CLOCK_MONOTONIC in ns; about 20 ns. Signal safe, as all here. */
 uint64_t clock_now(void);

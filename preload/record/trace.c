@@ -52,9 +52,11 @@ static void remember_argv(int argc, char **argv) {
     }
 }
 
+/* When it is wanted first: the first look into /proc costs some 20 us, and most programs do no HTTP. */
 static void remember_exe(void) {
     static const char deleted[] = " (deleted)";
     struct trace_process *p = &trace_process;
+    if (p->exe[0]) return;
     long n = sys_call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", p->exe, sizeof p->exe - 1);
     if (n <= 0) { /* no /proc: the name that it was called by */
         struct text t = TEXT_ON(p->exe);
@@ -75,13 +77,13 @@ void trace_prepare(int argc, char **argv) {
     p->started_ns = clock_now();
     p->started_realtime_ns = clock_realtime();
     remember_argv(argc, argv);
-    remember_exe();
     /* Out of reach ("(unreachable)...") or removed: no name. */
     long n = sys_call(SYS_getcwd, p->directory, sizeof p->directory);
     if (n <= 0 || p->directory[0] != '/') p->directory[0] = 0;
 }
 
 const char *trace_program(void) {
+    remember_exe();
     return text_base_name(trace_process.exe);
 }
 
@@ -154,6 +156,8 @@ static bool create(void) {
     const unsigned mine = trace_of_parent == &maps[0];
     struct trace_map *m = &maps[mine];
     struct trace_file *file = &files[mine];
+    clock_init();
+    remember_exe();
     bool made = trace_file_create(file, &why);
     if (made) {
         m->header = (struct trace_header *)file->base;

@@ -8,7 +8,7 @@
 #include "record/text.h"
 #include "record/trace.h"
 
-/* What is known of the process from its start. */
+/* What is known of the process from its start; exe from the first trace_open or trace_program on. */
 struct trace_process {
     uint32_t pid, ppid;
     uint64_t started_ns, started_realtime_ns, forked_ns;

@@ -84,7 +84,6 @@ void process_init(int argc, char **argv, char **envp, const char *recorder) {
     recorder = text_base_name(recorder);
     if (!options.children && *recorder && has_recorder(sys_getppid(), recorder)) return;
 
-    clock_init();
     sys_remember_stderr();
     process_pid = sys_getpid();
     trace_prepare(argc, argv);
