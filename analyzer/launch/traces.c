@@ -109,16 +109,20 @@ void traces_free(struct traces_list *list) {
 }
 
 /*
- * A full disk must not kill the program under test: see what file systems promise about blocks once
- * written.
+ * A full disk must not kill the program under test: on copy-on-write and network file systems a
+ * block that was written once is no promise that the next store finds room.
  */
 static bool traces_copy_on_write(const char *directory) {
+    static const uint32_t types[] = {
+        BTRFS_SUPER_MAGIC, NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,
+        CIFS_SUPER_MAGIC,  SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+        V9FS_MAGIC,        CEPH_SUPER_MAGIC, 0x2fc12fc1 /* ZFS */,
+    };
     struct statfs fs;
     if (statfs(directory, &fs) != 0) return false;
-    const uint32_t zfs = 0x2fc12fc1;
-    uint32_t type = (uint32_t)fs.f_type;
-    return type == BTRFS_SUPER_MAGIC || type == NFS_SUPER_MAGIC || type == SMB2_SUPER_MAGIC ||
-           type == zfs;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if ((uint32_t)fs.f_type == types[i]) return true;
+    return false;
 }
 
 static char *traces_temporary(char *error, size_t size) {
