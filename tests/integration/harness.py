@@ -227,6 +227,13 @@ def report(traces, *options):
     return json.loads(done.stdout)
 
 
+def replays(traces):
+    """Replaying the journals gives what slots and counters say; not for a program that runs on or was killed."""
+    done = subprocess.run([HTTPLEAK, "dump", "--check", *traces], env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=TIMEOUT, check=False)
+    check(done.returncode == 0, lambda: f"dump --check: {done.returncode} {done.stdout.decode()[-1500:]}{done.stderr.decode()}")
+
+
 def findings(rep, rule=None, above_note=False):
     return [f for f in rep["findings"] if (rule is None or f["rule"] == rule) and
             (not above_note or f["severity"] != "note")]

@@ -176,9 +176,11 @@ def unreadable(scratch):
 @suite.test("commands that cannot be run: 127, 126, 125")
 def commands(scratch):
     plain = scratch.write("plain", "no program", mode=0o644)
-    broken = scratch.write("broken", "\x7fELF but no more", mode=0o755)
+    for name, text in (("broken", "\x7fELF but no more"), ("script", "exit 5"), ("interpreter", "#!/nowhere/at/all\n")):
+        path = scratch.write(name, text, mode=0o755)
+        equal(f"{name}: as env(1)", scratch.bare([harness.HTTPLEAK, "run", "--", path]).status, scratch.bare(["env", path]).status)
     for argv, status in ((["run", "--", "/nowhere/at/all"], 127), (["run", "--", "no-such-command-anywhere"], 127),
-                         (["run", "--", plain], 126), (["run", "--", broken], 126), (["run", "--", scratch.directory], 126),
+                         (["run", "--", plain], 126), (["run", "--", scratch.directory], 126),
                          (["run"], 125), (["run", "--no-such-option", "--", "/bin/true"], 125),
                          (["run", "--grace", "soon", "--", "/bin/true"], 125), (["run", "--fail-on", "blood", "--", "/bin/true"], 125),
                          (["run", "--json", "/nowhere/at/all", "--", "/bin/true"], 125),

@@ -41,6 +41,7 @@ def compare(scratch, scheme, argv, forget=None, status=0, **options):
         result = way(argv, **options)
         check(result.report, "nothing was recorded")
         same(bare, result, forget)
+        harness.replays(result.traces)
         counts = origin.counts(scheme)
         equal("requests", counts["requests"], bare_counts["requests"])
         judge_seen(result.report, counts)

@@ -79,6 +79,7 @@ def four_cases(scratch, scheme, binary, number):
         equal("status", result.status, 23 if way == scratch.run and number == 1 else 0)
         judge(result.report, number, annotated, "localhost", scheme)
         judge_findings(result.report, number, annotated, origin.ports[scheme])
+        harness.replays(result.traces)
         equal("accepts", origin.clear()[scheme]["accepts"], CASES[number][1])
 
 

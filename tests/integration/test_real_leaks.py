@@ -59,6 +59,7 @@ def run_leak(scratch, scheme, argv, *options, **more):
     accepts = origin.clear()[scheme]["accepts"]
     result = (scratch.preloaded if scheme == "http" else scratch.run)(argv, *options, **more)
     check(result.report, "no trace")
+    harness.replays(result.traces)
     equal("output", result.output, bare.output)
     equal("status", result.status, 0 if scheme == "http" else 23)
     opened = result.report["totals"]["connections"]["opened"]
@@ -164,6 +165,8 @@ for tls in ("http", "https"):
     suite.test(f"CLOSE_WAIT in mid-body ({tls})", tls, "/truncate/262144", "failed")(close_wait)
     suite.test(f"a request whose answer nobody waits for ({tls})", tls, "unanswered", 0)(unanswered)
     suite.test(f"a request whose answer nobody waits for any more ({tls})", tls, "gave-up", 2)(unanswered)
+suite.test("GnuTLS, responses never read (https)", "https", ["gnutls_unread"], BIG, 4, ("gnutls_unread.c", "leave_unread"))(
+    lambda scratch, scheme, argv, *rest: kept_bodies(scratch, scheme, [harness.program(argv[0])], *rest))
 suite.test("one response read to its end, not closed at exit")(one_close_wait)
 suite.test("three connections never used", 3, 3)(unused)
 suite.test("two connections never used", 2, 0)(unused)

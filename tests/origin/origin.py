@@ -11,6 +11,7 @@ counts under bodies_completed too if its framing gave it a body.
   /hang           never answers                       /longpoll/SECS  answers after SECS
   /events?n=N     an event each 200 ms, N or endless  /head-then-stall  a head that promises 256 KiB, and nothing more
   /redirect?to=P  302 to P (default /bytes/64), with a body of 2 KiB      /status/CODE  that status, body of 32 bytes where it may
+  CONNECT host:port      a tunnel to the origin's own https port, whatever the host
   /truncate/N     promises N bytes, closes after half  /reset         half of 64 KiB, then a TCP reset
 """
 import asyncio
@@ -31,6 +32,8 @@ NO_BODY = (204, 304)
 
 
 class Counts(dict):
+    tunnel_port = 0
+
     def __init__(self):
         super().__init__(accepts=0, requests=0, responses_completed=0, bodies_completed=0)
 
@@ -146,7 +149,26 @@ class Exchange:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
+    async def tunnel(self):
+        """What a proxy does: bytes both ways until either side ends."""
+        self.keep_alive = False
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.counts.tunnel_port)
+        self.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pass_on(source, target):
+            try:
+                while data := await source.read(65536):
+                    target.write(data)
+                    await target.drain()
+            finally:
+                target.close()
+
+        await asyncio.gather(pass_on(self.reader, writer), pass_on(reader, self.writer), return_exceptions=True)
+
     async def run(self):
+        if self.method == "CONNECT":
+            await self.tunnel()
+            return
         name, *arguments = self.path.strip("/").split("/")
         handler = getattr(self, "get_" + name.replace("-", "_"), None)
         try:
@@ -240,6 +262,7 @@ async def main(directory):
                 return serve_connection(counts, reader, writer)
         server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls, backlog=1024)
         ports[name] = server.sockets[0].getsockname()[1]
+    Counts.tunnel_port = ports["https"]
     print(json.dumps(ports), flush=True)
     await stop.wait()
 

@@ -8,6 +8,7 @@ PROGRAM_LINK = $(CC) $(CFLAGS_TEST)
 PROGRAM_SOURCES := $(sort $(wildcard tests/programs/*.c))
 PROGRAMS := $(patsubst tests/programs/%.c,$(PROGRAM_OUT)/%,$(PROGRAM_SOURCES))
 LIBS_curl_multi = -lcurl
+LIBS_gnutls_unread = -lgnutls
 LIBS_rawleak = -lssl -lcrypto
 
 -include $(wildcard $(PROGRAM_OUT)/*.d)
