@@ -64,14 +64,15 @@ void clock_init(void) {
         if (s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != STT_FUNC) continue;
         const char *is = v.strings + s->st_name;
         if (strlen(is) != sizeof name - 1 || memcmp(is, name, sizeof name - 1) != 0) continue;
-        vdso_clock = (clock_function)(v.bias + s->st_value);
+        __atomic_store_n(&vdso_clock, (clock_function)(v.bias + s->st_value), __ATOMIC_RELAXED);
         return;
     }
 }
 
 static uint64_t clock_read(clockid_t id) {
     struct timespec t;
-    if (!vdso_clock || vdso_clock(id, &t) != 0) {
+    const clock_function vdso = __atomic_load_n(&vdso_clock, __ATOMIC_RELAXED);
+    if (!vdso || vdso(id, &t) != 0) {
         t.tv_sec = t.tv_nsec = 0;
         sys_call(SYS_clock_gettime, id, &t);
     }

@@ -46,11 +46,10 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
      */
     struct trace_event *at = &m->journal[index];
     __atomic_store_n(&at->seq, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
     const uint64_t seq = e->seq;
     uint64_t __attribute__((may_alias)) *to = (uint64_t *)at;
     const uint64_t __attribute__((may_alias)) *from = (const uint64_t *)e;
     for (unsigned i = 1; i < sizeof *e / sizeof *to; i++)
-        __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+        __atomic_store_n(&to[i], from[i], __ATOMIC_RELEASE);
     __atomic_store_n(&at->seq, seq, __ATOMIC_RELEASE);
 }

@@ -260,6 +260,7 @@ START_TEST(an_old_kernel) {
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their shadow alone is larger */
 START_TEST(a_limited_address_space_is_left_to_the_program) {
     prepare("trace=t");
     const struct rlimit limit = {512u << 20, RLIM_INFINITY};
@@ -268,6 +269,7 @@ START_TEST(a_limited_address_space_is_left_to_the_program) {
     ck_assert_uint_eq(trace->header->file_size, 32u << 20);
 }
 END_TEST
+#endif
 
 START_TEST(no_more_traces_than_allowed) {
     close(open("httpleak.a.1.trace", O_WRONLY | O_CREAT, 0600));
@@ -372,6 +374,7 @@ START_TEST(one_thread_creates_it) {
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they need more themselves */
 static void *on_a_small_stack(void *opened) {
     *(bool *)opened = trace_open() && stack_here() != UINT32_MAX;
     return NULL;
@@ -392,6 +395,7 @@ START_TEST(a_small_stack_is_enough) {
     ck_assert_str_eq(trace_place_said(), expected);
 }
 END_TEST
+#endif
 
 START_TEST(the_summary_comes_once_and_only_with_http) {
     trace_place_open("trace=t");
@@ -447,14 +451,18 @@ int main(void) {
     tcase_add_test(tests, a_limit_of_file_size_is_kept);
     tcase_add_test(tests, a_tiny_limit_of_file_size);
     tcase_add_test(tests, an_old_kernel);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     tcase_add_test(tests, a_limited_address_space_is_left_to_the_program);
+#endif
     tcase_add_test(tests, no_more_traces_than_allowed);
     tcase_add_test(tests, an_early_trace_without_a_connection_goes_again);
     tcase_add_test(tests, what_is_used_or_not_ours_stays);
     tcase_add_test(tests, somebody_elses_file_is_not_removed);
     tcase_add_test(tests, a_fork_child_has_its_own);
     tcase_add_test(tests, one_thread_creates_it);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     tcase_add_test(tests, a_small_stack_is_enough);
+#endif
     tcase_add_test(tests, the_summary_comes_once_and_only_with_http);
     tcase_add_test(tests, standard_error_that_became_something_else);
     suite_add_tcase(suite, tests);
