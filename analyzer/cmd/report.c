@@ -27,16 +27,41 @@ static bool report_add_directory(struct session *session, const char *directory)
     return ok;
 }
 
+/*
+ * When a trace was made, by the calendar. Its header says it; a time of change says little of a
+ * file that is written through a mapping, and counts only for what is no readable trace (and is
+ * worth a message if it is the newest).
+ */
+static uint64_t report_age(const char *path) {
+    struct trace_error error;
+    struct stat st;
+    struct trace_file *file = trace_file_open(path, &error);
+    if (!file)
+        return stat(path, &st) == 0
+                   ? (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec
+                   : 0;
+    const struct trace_header *h = trace_file_header(file);
+    uint64_t made = h->started_realtime_ns + (h->created_ns - h->started_ns);
+    trace_file_close(file);
+    return made;
+}
+
 static bool report_add_newest(struct session *session) {
     struct traces_list list;
     if (!traces_in_directory(".", &list)) {
         verb_error(session->verb, "cannot read the working directory: %m");
         return false;
     }
-    bool ok = list.count > 0;
-    if (ok)
-        ok = report_add(session, list.paths[list.count - 1]);
-    else
+    const char *newest = NULL;
+    uint64_t newest_made = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t made = report_age(list.paths[i]);
+        if (newest && made < newest_made) continue;
+        newest = list.paths[i];
+        newest_made = made;
+    }
+    bool ok = newest && report_add(session, newest);
+    if (!newest)
         verb_error(session->verb,
                    "no trace named and no httpleak.*.trace in the working directory");
     traces_free(&list);
