@@ -158,17 +158,27 @@ static struct trace_stack *stack_at(const struct trace_map *m, uint32_t id) {
     return (struct trace_stack *)(m->stacks + (uint64_t)id * 8);
 }
 
-/* A frame whose module is gone matches nothing: its addresses belong to somebody else now. */
+/*
+ * A frame whose module is gone matches nothing: its addresses belong to somebody else now. Unless the module came back to its
+ * place, which nobody noticed so far: module_of does.
+ */
 static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key) {
     const struct stack_key *k = key;
     const struct trace_stack *s = stack_at(m, id);
+    bool gone = false;
     if (s->count != k->n) return false;
     for (uint32_t i = 0; i < k->n; i++) {
         const struct trace_frame *f = &s->frames[i];
         const struct trace_module *module = &m->modules[f->module];
         const uint64_t base = f->module ? module->base : 0;
-        if (f->module && __atomic_load_n(&module->unloaded_ns, __ATOMIC_RELAXED)) return false;
         if (f->address + base != (uintptr_t)k->pcs[i]) return false;
+        gone |= f->module && __atomic_load_n(&module->unloaded_ns, __ATOMIC_RELAXED);
+    }
+    for (uint32_t i = 0; gone && i < k->n; i++) {
+        uint64_t base;
+        if (s->frames[i].module &&
+            module_of((uintptr_t)k->pcs[i] - 1, &base) != s->frames[i].module)
+            return false;
     }
     return true;
 }

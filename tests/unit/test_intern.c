@@ -305,6 +305,37 @@ START_TEST(a_module_that_came_later_and_went) {
 }
 END_TEST
 
+/* A daemon that loads and unloads a plugin for weeks must not fill the trace with it. */
+START_TEST(a_module_that_comes_and_goes) {
+    trace_place_open("");
+    uint64_t modules = 0, heap = 0;
+    uint32_t first = 0;
+    uintptr_t where = 0;
+    for (int round = 0; round < 20; round++) {
+        void *library = dlopen("libutil.so.1", RTLD_NOW | RTLD_LOCAL);
+        if (!library) return; /* a C library without it */
+        struct link_map *map;
+        ck_assert_int_eq(dlinfo(library, RTLD_DI_LINKMAP, &map), 0);
+        if (round && map->l_addr != where) return; /* the kernel put it elsewhere: another module */
+        where = map->l_addr;
+        void *pcs[] = {(void *)(where + 64), (void *)(uintptr_t)&strlen};
+        const uint32_t stack = intern_stack(pcs, 2);
+        if (round == 0)
+            first = stack, modules = used(TRACE_REGION_MODULE), heap = used(TRACE_REGION_STACK);
+        const struct trace_module *m = &trace->modules[stack_of(stack)->frames[0].module];
+        ck_assert_uint_eq(stack, first);
+        ck_assert_uint_eq(used(TRACE_REGION_MODULE), modules);
+        ck_assert_uint_eq(used(TRACE_REGION_STACK), heap);
+        ck_assert_uint_eq(m->unloaded_ns, 0);
+        dlclose(library);
+        module_scan();
+        stack_flush();
+        intern_forget_stacks();
+        ck_assert_uint_ne(m->unloaded_ns, 0);
+    }
+}
+END_TEST
+
 static uint32_t here;
 static uint32_t captured;
 static void *captured_pcs[TRACE_STACK_DEPTH_MAX];
@@ -373,6 +404,7 @@ int main(void) {
     tcase_add_test(tests, threads_agree);
     tcase_add_test(tests, modules_are_told_apart);
     tcase_add_test(tests, a_module_that_came_later_and_went);
+    tcase_add_test(tests, a_module_that_comes_and_goes);
     tcase_add_test(tests, the_recorder_is_in_no_stack);
     tcase_add_test(tests, no_deeper_than_asked);
     suite_add_tcase(suite, tests);
