@@ -23,6 +23,10 @@
 #include <threads.h>
 #include <unistd.h>
 
+/* macros of optimized builds */
+#undef fread_unlocked
+#undef fwrite_unlocked
+
 ssize_t __read_chk(int, void *, size_t, size_t);
 ssize_t __recv_chk(int, void *, size_t, size_t, int);
 ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);

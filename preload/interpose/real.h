@@ -37,8 +37,9 @@ struct real_table {
 extern struct real_table real __attribute__((visibility("hidden")));
 
 #define REAL(symbol)                                                                               \
-    (__builtin_expect(real.symbol##_ != 0, 1) ? real.symbol##_                                     \
-                                              : (__typeof__(symbol) *)real_resolve(REAL_ID_##symbol))
+    (__builtin_expect(real.symbol##_ != 0, 1)                                                      \
+         ? real.symbol##_                                                                          \
+         : (__typeof__(symbol) *)real_resolve(REAL_ID_##symbol))
 
 /* Finds the next definition of the name after the recorder and remembers it. Never NULL: what is nowhere fails with -1. */
 void *real_resolve(enum real_id);

@@ -146,7 +146,8 @@ void process_exiting(int status, bool known) {
     end_status = status & 0xff;
     end_status_known = known;
     struct trace_map *t = trace;
-    if (t && t->header->end == TRACE_END_EXIT) header_end(t->header, TRACE_END_EXIT, t->header->ended_ns);
+    if (t && t->header->end == TRACE_END_EXIT)
+        header_end(t->header, TRACE_END_EXIT, t->header->ended_ns);
 }
 
 void process_end(void) {
@@ -157,7 +158,8 @@ void process_end(void) {
     connection_sample_all();
     const uint64_t now = clock_now();
     header_end(t->header, TRACE_END_EXIT, now);
-    struct trace_event event = {.type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .a = (uint64_t)end_status};
+    struct trace_event event = {
+        .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .a = (uint64_t)end_status};
     journal_append(&event, now, thread_tid());
     trace_discard_if_unused();
     summary_print();

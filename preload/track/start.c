@@ -20,18 +20,20 @@ static struct thread_start *start_take(void) {
         const uint32_t index = (uint32_t)head - 1;
         const uint64_t next = (head & ~UINT64_C(0xffffffff)) + (UINT64_C(1) << 32) +
                               __atomic_load_n(&start_next[index], __ATOMIC_RELAXED);
-        if (__atomic_compare_exchange_n(&start_free, &head, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        if (__atomic_compare_exchange_n(&start_free, &head, next, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
             return &starts[index];
     }
     uint32_t used = __atomic_load_n(&starts_used, __ATOMIC_RELAXED);
     while (used < STARTS)
-        if (__atomic_compare_exchange_n(&starts_used, &used, used + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&starts_used, &used, used + 1, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
             return &starts[used];
     return NULL;
 }
 
-struct thread_start *worker_start_new(void *(*function)(void *), int (*c11_function)(void *), void *argument,
-                                      bool detached) {
+struct thread_start *worker_start_new(void *(*function)(void *), int (*c11_function)(void *),
+                                      void *argument, bool detached) {
     if (!process_active) return NULL;
     struct thread_start *start = start_take();
     if (!start) return NULL;
@@ -51,7 +53,8 @@ void worker_start_drop(struct thread_start *start) {
     do {
         __atomic_store_n(&start_next[index], (uint32_t)head, __ATOMIC_RELAXED);
         mine = (head & ~UINT64_C(0xffffffff)) + (UINT64_C(1) << 32) + index + 1;
-    } while (!__atomic_compare_exchange_n(&start_free, &head, mine, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&start_free, &head, mine, false, __ATOMIC_RELEASE,
+                                          __ATOMIC_RELAXED));
 }
 
 /* ---- threads by pthread_t ---- */
@@ -88,7 +91,8 @@ static struct known *known_put(pthread_t thread) {
     for (uint32_t i = 0; i < PROBES; i++) {
         k = &known[(hash + i) % KNOWN];
         uint64_t none = 0;
-        if (__atomic_compare_exchange_n(&k->thread, &none, (uint64_t)thread, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&k->thread, &none, (uint64_t)thread, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
             known_touched = true;
             return k;
         }
@@ -120,14 +124,17 @@ bool start_known_cancelled(pthread_t thread) {
 void start_known_end(pthread_t thread, bool detached) {
     struct known *k = known_find(thread);
     if (!k) return;
-    if (detached || k->detached) known_remove(k);
-    else k->slot = 0, k->ended = true;
+    if (detached || k->detached)
+        known_remove(k);
+    else
+        k->slot = 0, k->ended = true;
 }
 
 void start_after_fork(void) {
     starts_used = 0;
     start_free = 0;
-    if (known_touched) memset(known, 0, sizeof known); /* a shell's children shall not pay for these pages */
+    if (known_touched)
+        memset(known, 0, sizeof known); /* a shell's children shall not pay for these pages */
     known_touched = false;
 }
 
@@ -185,7 +192,8 @@ void worker_detached(pthread_t thread) {
     if (!k) return;
     const uint32_t tid = k->tid, slot = k->slot;
     k->detached = true;
-    if (k->ended) known_remove(k);
+    if (k->ended)
+        known_remove(k);
     else if (trace && slot && slot <= trace->worker_limit)
         __atomic_fetch_or(&trace->workers[slot - 1].flags, TRACE_WORKER_DETACHED, __ATOMIC_RELAXED);
     note(TRACE_EVENT_WORKER_DETACH, tid);

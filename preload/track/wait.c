@@ -36,14 +36,16 @@ static struct poll_over poll_waited(void) {
     struct poll_over over = {.tid = thread_tid(), .now = clock_coarse()};
     const struct trace_worker *w = thread_self.slot;
     if (w) over.since = w->wait_since_ns;
-    if (over.now < over.since) over.now = over.since; /* the coarse clock is some milliseconds behind */
+    if (over.now < over.since)
+        over.now = over.since; /* the coarse clock is some milliseconds behind */
     worker_wait_end();
     return over;
 }
 
 static void unmark_polled(struct connection *c, const struct poll_over *over) {
     struct trace_connection *slot = c->slot;
-    if (slot->poll_tid != over->tid || slot->wait_ns != over->since) return; /* another thread polls it by now */
+    if (slot->poll_tid != over->tid || slot->wait_ns != over->since)
+        return; /* another thread polls it by now */
     __atomic_store_n(&slot->wait_ns, over->now, __ATOMIC_RELAXED);
 }
 
@@ -53,7 +55,9 @@ bool wait_poll_begin(const struct pollfd *fds, nfds_t count) {
     for (nfds_t i = 0; i < count; i++) {
         if (!fd_is_ours(fds[i].fd)) continue;
         struct connection *c = connection_of_fd(fds[i].fd);
-        if (!c || !is_interest(c, fds[i].events & (POLLIN | POLLRDNORM | POLLPRI), fds[i].events & POLLOUT)) continue;
+        if (!c || !is_interest(c, fds[i].events & (POLLIN | POLLRDNORM | POLLPRI),
+                               fds[i].events & POLLOUT))
+            continue;
         if (now == 0) now = clock_now();
         mark_polled(c, now);
     }
@@ -83,7 +87,8 @@ bool wait_select_begin(int count, const fd_set *readable, const fd_set *writable
     uint64_t now = 0;
     if (!trace) return false;
     for (int first = 0; first < count; first += 64) {
-        const uint64_t reads = set_word(readable, first, count), writes = set_word(writable, first, count);
+        const uint64_t reads = set_word(readable, first, count),
+                       writes = set_word(writable, first, count);
         for (uint64_t left = reads | writes; left; left &= left - 1) {
             const int bit = __builtin_ctzll(left), fd = first + bit;
             if (!fd_is_ours(fd)) continue;
@@ -134,18 +139,22 @@ struct membership {
 static struct membership memberships[FD_LIMIT];
 static uint32_t memberships_used;
 
-#define SET_INDEX(entry) ((uint32_t)((entry) & 0x7fffffffu) - 1)
+#define SET_INDEX(entry) ((uint32_t)((entry)&0x7fffffffu) - 1)
 #define SET_ID(entry) ((uint32_t)((entry) >> 32) & 0xffffffu)
 
 static uint64_t set_entry(uint32_t index) {
-    return (uint64_t)(process_generation & 0xff) << 56 | (sets[index].id & 0xffffffu) << 32 | FD_EPOLL | (index + 1);
+    return (uint64_t)(process_generation & 0xff) << 56 | (sets[index].id & 0xffffffu) << 32 |
+           FD_EPOLL | (index + 1);
 }
 
 /* UINT32_MAX: the fd is no set that we know. A set of the parent's is one that we do not know. */
 static uint32_t set_of_entry(uint64_t entry) {
-    if (!(entry & FD_EPOLL) || (uint32_t)(entry >> 56) != (process_generation & 0xff)) return UINT32_MAX;
+    if (!(entry & FD_EPOLL) || (uint32_t)(entry >> 56) != (process_generation & 0xff))
+        return UINT32_MAX;
     const uint32_t index = SET_INDEX(entry);
-    return index < SETS && (sets[index].id & 0xffffffu) == SET_ID(entry) && sets[index].id ? index : UINT32_MAX;
+    return index < SETS && (sets[index].id & 0xffffffu) == SET_ID(entry) && sets[index].id
+               ? index
+               : UINT32_MAX;
 }
 
 static uint32_t set_create(int epfd) {
@@ -153,7 +162,9 @@ static uint32_t set_create(int epfd) {
     const uint64_t id = __atomic_add_fetch(&last_set_id, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < SETS; i++) {
         uint64_t none = 0;
-        if (!__atomic_compare_exchange_n(&sets[i].id, &none, id, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+        if (!__atomic_compare_exchange_n(&sets[i].id, &none, id, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED))
+            continue;
         sets[i].walked_ns = 0;
         sets[i].scanned = sets[i].members = 0;
         connection_fd_set(epfd, set_entry(i));
@@ -175,11 +186,13 @@ static void interest_set(struct connection *c, uint64_t set_id, bool wanted, boo
 
 static void member_add(struct connection *c, uint32_t set) {
     struct membership *m = &memberships[c->index];
-    if (m->set != set + 1 || m->id != (uint32_t)c->id) __atomic_add_fetch(&sets[set].members, 1, __ATOMIC_RELAXED);
+    if (m->set != set + 1 || m->id != (uint32_t)c->id)
+        __atomic_add_fetch(&sets[set].members, 1, __ATOMIC_RELAXED);
     *m = (struct membership){set + 1, (uint32_t)c->id};
     uint32_t used = __atomic_load_n(&memberships_used, __ATOMIC_RELAXED);
-    while (c->index >= used && !__atomic_compare_exchange_n(&memberships_used, &used, c->index + 1, false,
-                                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    while (c->index >= used &&
+           !__atomic_compare_exchange_n(&memberships_used, &used, c->index + 1, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         continue;
 }
 

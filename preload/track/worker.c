@@ -81,8 +81,10 @@ static void worker_end(void) {
     thread_self.ended = true;
     thread_self.slot = NULL;
     if (!t || !w) return;
-    struct trace_event event = {
-        .type = TRACE_EVENT_WORKER_END, .object = w->id, .a = w->tid, .arg = (uint16_t)thread_self.way};
+    struct trace_event event = {.type = TRACE_EVENT_WORKER_END,
+                                .object = w->id,
+                                .a = w->tid,
+                                .arg = (uint16_t)thread_self.way};
     if (w->read_ops + w->write_ops > 0 && !(w->flags & TRACE_WORKER_MAIN)) {
         event.b = intern_site(w->last_host, 0);
         counter_add(&site_at((uint32_t)event.b)->workers_exited, 1);
@@ -101,11 +103,13 @@ static void worker_end(void) {
  */
 static void worker_leave(void *self) {
     process_check_fork();
-    if (++thread_self.iterations < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(key, self) == 0) return;
-    if (thread_self.way == WAY_UNKNOWN && start_known_cancelled(pthread_self())) thread_self.way = WAY_CANCEL;
-    const bool detached =
-        (thread_self.start && thread_self.start->detached) ||
-        (thread_self.slot && thread_self.slot->flags & TRACE_WORKER_DETACHED);
+    if (++thread_self.iterations < PTHREAD_DESTRUCTOR_ITERATIONS &&
+        pthread_setspecific(key, self) == 0)
+        return;
+    if (thread_self.way == WAY_UNKNOWN && start_known_cancelled(pthread_self()))
+        thread_self.way = WAY_CANCEL;
+    const bool detached = (thread_self.start && thread_self.start->detached) ||
+                          (thread_self.slot && thread_self.slot->flags & TRACE_WORKER_DETACHED);
     worker_end();
     start_known_end(pthread_self(), detached);
     if (thread_self.start) worker_start_drop(thread_self.start);
@@ -157,7 +161,8 @@ void worker_exits(void) {
 
 /* ---- I/O and waits ---- */
 
-static void wait_set(struct trace_worker *w, enum trace_wait wait, uint64_t connection, uint64_t address, uint64_t now) {
+static void wait_set(struct trace_worker *w, enum trace_wait wait, uint64_t connection,
+                     uint64_t address, uint64_t now) {
     slot_begin(&w->wait_seq);
     w->wait = wait;
     w->wait_since_ns = now;
@@ -170,8 +175,10 @@ void worker_io_begin(struct connection *c, bool writing) {
     struct trace_worker *w = worker_here();
     if (!w) return;
     slot_begin(&w->io_seq);
-    if (writing) w->write_ops++;
-    else w->read_ops++;
+    if (writing)
+        w->write_ops++;
+    else
+        w->read_ops++;
     if (w->last_connection != c->id) {
         w->last_connection = c->id;
         w->connections_used++;
@@ -187,13 +194,16 @@ void worker_io_end(bool writing, uint64_t bytes, uint64_t now) {
     if (!w) return;
     __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
     slot_begin(&w->io_seq);
-    if (writing) w->write_bytes += bytes;
-    else w->read_bytes += bytes;
+    if (writing)
+        w->write_bytes += bytes;
+    else
+        w->read_bytes += bytes;
     w->last_io_ns = now;
     slot_end(&w->io_seq);
 }
 
-void worker_wait_begin(enum trace_wait wait, uint64_t connection, const volatile void *address, uint64_t now) {
+void worker_wait_begin(enum trace_wait wait, uint64_t connection, const volatile void *address,
+                       uint64_t now) {
     process_check_fork();
     struct trace_worker *w = thread_self.slot;
     if (w) wait_set(w, wait, connection, (uint64_t)(uintptr_t)address, now);

@@ -1,0 +1,61 @@
+/* Around I/O on descriptors of ours: which recv flags consume, which do not, and errno kept through it all. */
+#include "interpose/hooks.h"
+
+#define NOT_THE_STREAM (MSG_OOB | MSG_ERRQUEUE)
+
+size_t io_total(const struct iovec *iov, int count) {
+    size_t n = 0;
+    for (int i = 0; i < count; i++)
+        n += iov[i].iov_len;
+    return n;
+}
+
+void io_read_before(struct io_read *hook, int fd, int flags) {
+    const int saved = errno;
+    struct connection *c = flags & NOT_THE_STREAM ? NULL : connection_of_fd(fd);
+    hook->flags = flags;
+    if (flags & MSG_PEEK)
+        flow_peek_before(&hook->flow, c);
+    else
+        flow_read_before(&hook->flow, c, FLOW_WIRE);
+    errno = saved;
+}
+
+void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int count, ssize_t result,
+                   size_t wanted) {
+    const int error = errno;
+    if (hook->flags & MSG_PEEK) {
+        flow_peek_after(&hook->flow);
+    } else if (hook->flags & MSG_TRUNC && result > 0 && hook->flow.connection) {
+        /* On TCP the kernel drops the bytes instead of storing them (tcp(7)), so there is nothing to look at. */
+        flow_read_after(&hook->flow, iov, 0, -1, EINTR, wanted);
+        flow_read_unseen(connection_of_fd(fd), (uint64_t)result);
+    } else {
+        flow_read_after(&hook->flow, iov, count, result, error, wanted);
+    }
+    errno = error;
+}
+
+void io_write_before(struct flow_write *hook, int fd, const struct iovec *iov, int count) {
+    const int saved = errno;
+    flow_write_before(hook, connection_of_fd(fd), FLOW_WIRE, iov, count);
+    errno = saved;
+}
+
+void io_write_after(struct flow_write *hook, const struct iovec *iov, int count, ssize_t result) {
+    const int error = errno;
+    flow_write_after(hook, iov, count, result, error);
+    errno = error;
+}
+
+void io_write_unseen(int fd, ssize_t result) {
+    const int error = errno;
+    if (result > 0 && fd_is_ours(fd)) flow_write_unseen(connection_of_fd(fd), (uint64_t)result);
+    errno = error;
+}
+
+void io_read_unseen(int fd, ssize_t result) {
+    const int error = errno;
+    if (result > 0 && fd_is_ours(fd)) flow_read_unseen(connection_of_fd(fd), (uint64_t)result);
+    errno = error;
+}

@@ -1,0 +1,54 @@
+/* What the I/O wrappers do around a call on a descriptor of ours: thin shells over track/flow.h that look after errno. */
+#ifndef INTERPOSE_HOOKS_H
+#define INTERPOSE_HOOKS_H
+
+#include <errno.h>
+
+#include "track/flow.h"
+#include "track/worker.h"
+
+/* Lives on the wrapper's stack; nothing is held between before and after. */
+struct io_read {
+    struct flow_read flow;
+    int flags; /* of recv */
+};
+
+void io_read_before(struct io_read *, int fd, int flags);
+/* wanted: bytes that there was room for. Keeps errno as the call left it. */
+void io_read_after(struct io_read *, int fd, const struct iovec *, int count, ssize_t result,
+                   size_t wanted);
+void io_write_before(struct flow_write *, int fd, const struct iovec *, int count);
+void io_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result);
+/* Bytes that nobody can look at went out to or came in from fd. */
+void io_write_unseen(int fd, ssize_t result);
+void io_read_unseen(int fd, ssize_t result);
+size_t io_total(const struct iovec *, int count);
+
+/* A call that takes bytes from a descriptor of ours, and one that gives it some. */
+#define IO_READ(fd, flags, iov, count, wanted, call)                                               \
+    ({                                                                                             \
+        struct io_read hook_;                                                                      \
+        io_read_before(&hook_, fd, flags);                                                         \
+        const ssize_t result_ = (call);                                                            \
+        io_read_after(&hook_, fd, iov, count, result_, wanted);                                    \
+        result_;                                                                                   \
+    })
+#define IO_WRITE(fd, iov, count, call)                                                             \
+    ({                                                                                             \
+        struct flow_write hook_;                                                                   \
+        io_write_before(&hook_, fd, iov, count);                                                   \
+        const ssize_t result_ = (call);                                                            \
+        io_write_after(&hook_, iov, count, result_);                                               \
+        result_;                                                                                   \
+    })
+/* A write to anything else: a thread that deals with connections and is blocked here shows back pressure. */
+#define IO_WRITE_ELSEWHERE(call)                                                                   \
+    ({                                                                                             \
+        const bool waits_ = worker_waits();                                                        \
+        if (waits_) worker_wait_begin(TRACE_WAIT_OTHER_WRITE, 0, NULL, 0);                         \
+        const __typeof__(call) result_ = (call);                                                   \
+        if (waits_) worker_wait_end();                                                             \
+        result_;                                                                                   \
+    })
+
+#endif

@@ -1,0 +1,129 @@
+/* Wrappers of a process's life: fork and kin, exit in all its forms, and giving up rights. */
+#include <errno.h>
+
+#include "interpose/real.h"
+#include "record/sys.h"
+#include "track/process.h"
+#include "track/worker.h"
+
+/* ---- children ---- */
+
+static pid_t process_forks(pid_t pid) {
+    const int error = errno;
+    if (pid == 0)
+        process_fork_child();
+    else if (pid > 0)
+        process_forked(pid);
+    errno = error;
+    return pid;
+}
+
+HTTPLEAK_EXPORT pid_t fork(void) {
+    return process_forks(REAL(fork)());
+}
+
+HTTPLEAK_EXPORT pid_t _Fork(void) {
+    return process_forks(REAL(_Fork)());
+}
+
+/*
+ * vfork returns twice through the same stack, so its caller's frame must be the one that it returns to: a jump, no call. The
+ * child shares our memory, and whatever would change the parent's state asks process_is_vfork_child.
+ */
+void *process_real_vfork(void);
+void *process_real_vfork(void) {
+    return (void *)REAL(vfork);
+}
+__asm__(".pushsection .text\n"
+        ".globl vfork\n"
+        ".type vfork, @function\n"
+        "vfork:\n"
+        ".cfi_startproc\n"
+        "subq $8, %rsp\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "call process_real_vfork\n"
+        "addq $8, %rsp\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "jmp *%rax\n"
+        ".cfi_endproc\n"
+        ".size vfork, .-vfork\n"
+        ".popsection\n");
+
+#define SPAWN(name)                                                                                \
+    HTTPLEAK_EXPORT int name(                                                                      \
+        pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,                   \
+        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {             \
+        const int r = REAL(name)(pid, path, actions, attributes, argv, envp);                      \
+        if (r == 0 && trace) process_forked(pid ? *pid : 0);                                       \
+        return r;                                                                                  \
+    }
+SPAWN(posix_spawn)
+SPAWN(posix_spawnp)
+
+/* ---- the end ---- */
+
+/* exit runs handlers that may still do I/O; the destructor of this library comes after them. */
+HTTPLEAK_EXPORT void exit(int status) {
+    process_exiting(status, true);
+    REAL(exit)(status);
+    __builtin_unreachable();
+}
+
+#define ENDS_AT_ONCE(name)                                                                         \
+    HTTPLEAK_EXPORT void name(int status) {                                                        \
+        process_exiting(status, true);                                                             \
+        process_end();                                                                             \
+        REAL(name)(status);                                                                        \
+        __builtin_unreachable();                                                                   \
+    }
+ENDS_AT_ONCE(_exit)
+ENDS_AT_ONCE(_Exit)
+ENDS_AT_ONCE(quick_exit)
+
+/* ---- rights: after these there may be no way to make a file ---- */
+
+static void user_changes(uid_t effective) {
+    if (process_active && !trace && effective != 0 && effective != (uid_t)-1 &&
+        sys_call(SYS_geteuid) == 0)
+        process_before_confinement(false);
+}
+
+HTTPLEAK_EXPORT int setuid(uid_t user) {
+    user_changes(user);
+    return REAL(setuid)(user);
+}
+
+HTTPLEAK_EXPORT int seteuid(uid_t user) {
+    user_changes(user);
+    return REAL(seteuid)(user);
+}
+
+HTTPLEAK_EXPORT int setreuid(uid_t user, uid_t effective) {
+    user_changes(effective);
+    return REAL(setreuid)(user, effective);
+}
+
+HTTPLEAK_EXPORT int setresuid(uid_t user, uid_t effective, uid_t saved) {
+    user_changes(effective);
+    return REAL(setresuid)(user, effective, saved);
+}
+
+HTTPLEAK_EXPORT int chroot(const char *path) {
+    if (process_active && !trace) process_before_confinement(false);
+    return REAL(chroot)(path);
+}
+
+HTTPLEAK_EXPORT int prctl(int option, ...) {
+    unsigned long a[4];
+    va_list arguments;
+    va_start(arguments, option);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (option == PR_SET_SECCOMP) process_before_confinement(true);
+    const int r = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
+    if (r == 0 && option == PR_SET_SECCOMP) process_confined();
+    if (r == 0 && option == PR_SET_NAME && worker_seen)
+        worker_named(pthread_self(), (const char *)a[0]);
+    return r;
+}
