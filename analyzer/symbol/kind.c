@@ -95,7 +95,6 @@ static const struct {
     {"libaws-cpp-sdk-core.so*", SYMBOL_CLIENT},
     {"libhiredis*.so*", SYMBOL_CLIENT},
     {"libcares.so*", SYMBOL_CLIENT},
-    {"libapt-pkg.so*", SYMBOL_USER}, /* apt's methods are thin, their code is there */
 
     /* interpreters, their libraries and the native half of their own standard libraries */
     {"libpython[23]*.so*", SYMBOL_INTERPRETER},
