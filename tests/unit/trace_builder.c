@@ -302,6 +302,7 @@ void builder_running(struct builder *builder) {
     builder->header->end = TRACE_END_RUNNING;
     builder->header->status_known = 0;
     builder->header->ended_ns = 0;
+    builder->header->last_moment_ns = builder_time(11);
     ssize_t n = readlink("/proc/self/exe", builder->header->exe, sizeof builder->header->exe - 1);
     if (n < 0) abort();
     builder->header->exe[n] = 0;

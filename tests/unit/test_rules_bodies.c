@@ -1,0 +1,242 @@
+/* The rule unclosed-body: each state of an open body, by its evidence. */
+#include <string.h>
+
+#include "tests/unit/rules_fixture.h"
+
+/* ---- unclosed-body ---- */
+
+START_TEST(abandoned_at_an_orderly_end_whatever_the_age) {
+    builder->header->ended_ns = builder_time(11.1);
+    builder_body(builder, builder_connection(builder))->progress_ns = builder_time(11.09);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    const struct report_finding *found = finding("unclosed-body");
+    ck_assert_int_eq(found->confidence, CONFIDENCE_PROVEN);
+    ck_assert_str_eq(found->host, "api.example");
+    ck_assert_uint_eq(found->port, 443);
+    ck_assert_str_eq(found->scheme, "https");
+    ck_assert_str_eq(found->message, "1 response body from api.example:443 was never closed");
+    ck_assert_str_eq(found->method, "GET");
+    ck_assert_str_eq(found->path, "/items");
+    ck_assert_uint_eq(found->status, 200);
+    ck_assert_uint_eq(found->bytes_read, 1000);
+    ck_assert_uint_eq(found->bytes_expected, 262144);
+    ck_assert_uint_eq(found->object_count, 1);
+    ck_assert_int_eq(found->objects[0].fd, 4);
+    ck_assert_str_eq(found->objects[0].peer, "192.0.2.1:443");
+    /* the C library's frame is folded away */
+    ck_assert_uint_eq(found->request.count, 2);
+    ck_assert_str_eq(found->request.frames[0].module, "/app/client");
+    ck_assert_uint_eq(found->request.frames[0].offset, 0x100);
+    ck_assert_int_eq(report->verdict, VERDICT_LEAKS);
+    ck_assert(rules_exit_needed(report, SEVERITY_ERROR));
+    ck_assert(!rules_exit_needed(report, SEVERITY_NEVER));
+    ck_assert_uint_eq(report->totals.bodies.opened, 1);
+    ck_assert_uint_eq(report->totals.bodies.unclosed, 1);
+}
+END_TEST
+
+START_TEST(never_when_somebody_blocks_on_it) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    struct trace_worker *worker =
+        builder_worker(builder, connection, 1000, true, true, TRACE_WAIT_READ);
+    judge();
+    expect_nothing();
+    worker->flags = TRACE_WORKER_MAIN; /* the main thread's waits are evidence, too */
+    judge();
+    expect_nothing();
+    worker->wait_connection = 99; /* it waits for another one */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+START_TEST(never_when_it_is_being_polled) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    struct trace_worker *worker =
+        builder_worker(builder, connection, 1000, true, true, TRACE_WAIT_POLL);
+    connection->poll_tid = 1000;
+    connection->wait_ns = worker->wait_since_ns;
+    judge();
+    expect_nothing();
+    connection->wait_ns--; /* the poll under way is another one */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+START_TEST(an_event_loop_that_has_it_in_its_set) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    connection->epoll_interest = 1;
+    connection->epoll_change_ns = builder_time(9);
+    connection->epoll_wait_ns = builder_time(99);
+    judge();
+    expect_nothing(); /* level triggered: the loop is about to read */
+    connection->epoll_edge = 1;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1); /* it was told long ago, and let it be */
+    connection->rx_queued = 0;
+    judge();
+    expect_nothing();                             /* nothing waits: starved */
+    connection->epoll_wait_ns = builder_time(10); /* never came round after the last bytes */
+    connection->rx_queued = 5;
+    connection->epoll_edge = 0;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+START_TEST(starved_is_never_a_finding) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    connection->rx_queued = 0;
+    connection->read_result = TRACE_READ_AGAIN;
+    connection->read_attempt_ns = builder_time(11);
+    judge();
+    expect_nothing();
+    connection->read_result = TRACE_READ_DATA;
+    connection->read_attempt_ns = builder_time(20);
+    judge();
+    expect_nothing();
+    builder_running(builder);
+    judge();
+    expect_nothing();
+    /* nothing waits, but nobody asked either: a slow server whose answer was forgotten */
+    connection->read_attempt_ns = builder_time(11);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    ck_assert_int_eq(finding("unclosed-body")->confidence, CONFIDENCE_INFERRED);
+}
+END_TEST
+
+START_TEST(progressing_within_the_grace) {
+    builder_body(builder, builder_connection(builder));
+    builder_running(builder);
+    judge_at(15.9);
+    expect_nothing();
+    ck_assert_uint_eq(report->totals.bodies.unclosed, 1); /* totals count states */
+    ck_assert_int_eq(report->verdict, VERDICT_CLEAN);
+    judge_at(16.1);
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    ck_assert_int_eq(report->processes[0].end, REPORT_END_RUNNING);
+    ck_assert_uint_eq(report->processes[0].ended_realtime_ns, 0);
+}
+END_TEST
+
+START_TEST(a_killed_process_is_judged_at_its_last_moment) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    connection->rx_known = 0;
+    connection->sample_ns = 0;
+    builder_killed(builder, 15);
+    judge();
+    expect_nothing();
+    ck_assert_int_eq(report->processes[0].end, REPORT_END_LOST);
+    builder_killed(builder, 40);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    ck_assert_int_eq(finding("unclosed-body")->confidence, CONFIDENCE_INFERRED);
+    /* proven when the thread that asked went on to something else */
+    builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
+                                                .tid = 1000,
+                                                .time_ns = builder_time(30),
+                                                .connection = 9});
+    judge();
+    ck_assert_int_eq(finding("unclosed-body")->confidence, CONFIDENCE_PROVEN);
+}
+END_TEST
+
+START_TEST(paused_is_a_warning_after_ten_graces) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection)->bursts = 2;
+    builder_running(builder);
+    judge_at(60);
+    expect_nothing();
+    judge_at(62);
+    expect("unclosed-body", SEVERITY_WARNING, 1);
+    ck_assert_int_eq(report->verdict, VERDICT_CLEAN);
+    ck_assert(!rules_exit_needed(report, SEVERITY_ERROR));
+    ck_assert(rules_exit_needed(report, SEVERITY_WARNING));
+}
+END_TEST
+
+START_TEST(back_pressure_is_paused_whatever_the_bursts) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    struct trace_worker *worker =
+        builder_worker(builder, connection, 1000, true, true, TRACE_WAIT_OTHER_WRITE);
+    judge();
+    expect("unclosed-body", SEVERITY_WARNING, 1);
+    builder_killed(builder, 20);
+    judge();
+    expect_nothing();
+    worker->tid = 1001; /* somebody else writes */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+START_TEST(bodies_that_nobody_has_to_finish) {
+    struct trace_connection *connection = builder_connection(builder);
+    struct trace_body *body = builder_body(builder, connection);
+    body->flags = TRACE_BODY_EVENT_STREAM;
+    judge();
+    expect_nothing();
+    body->flags = TRACE_BODY_GRPC;
+    judge();
+    expect_nothing();
+    body->flags = 0;
+    connection->flags |= TRACE_CONNECTION_SHARED;
+    judge();
+    expect_nothing();
+    connection->flags = TRACE_CONNECTION_COUNTED | TRACE_CONNECTION_BLIND;
+    connection->blind_reason = TRACE_BLIND_FRAMING;
+    judge();
+    ck_assert_ptr_null(finding("unclosed-body"));
+    expect("blind", SEVERITY_NOTE, 1);
+    ck_assert_int_eq(report->verdict, VERDICT_NO_LEAK_SEEN);
+}
+END_TEST
+
+START_TEST(a_closed_handle_is_discarded) {
+    struct trace_body *body = builder_body(builder, builder_connection(builder));
+    body->flags = TRACE_BODY_HANDLE_SEEN | TRACE_BODY_HANDLE_CLOSED;
+    judge();
+    expect("discarded-body", SEVERITY_NOTE, 1);
+    ck_assert_uint_eq(report->totals.bodies.discarded, 1);
+    ck_assert_uint_eq(report->totals.bodies.unclosed, 0);
+    ck_assert_int_eq(report->verdict, VERDICT_CLEAN);
+}
+END_TEST
+
+START_TEST(tags_tell_why) {
+    builder_body(builder, builder_connection(builder))->flags = TRACE_BODY_REDIRECT;
+    builder_body(builder, builder_connection(builder))->flags =
+        TRACE_BODY_ERROR_STATUS | TRACE_BODY_UPGRADE_REFUSED;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 2);
+    ck_assert_uint_eq(finding("unclosed-body")->tag_count, 3);
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {
+        abandoned_at_an_orderly_end_whatever_the_age,
+        never_when_somebody_blocks_on_it,
+        never_when_it_is_being_polled,
+        an_event_loop_that_has_it_in_its_set,
+        starved_is_never_a_finding,
+        progressing_within_the_grace,
+        a_killed_process_is_judged_at_its_last_moment,
+        paused_is_a_warning_after_ten_graces,
+        back_pressure_is_paused_whatever_the_bursts,
+        bodies_that_nobody_has_to_finish,
+        a_closed_handle_is_discarded,
+        tags_tell_why,
+        NULL,
+    };
+    return rules_fixture_run("rules-bodies", tests);
+}
