@@ -225,45 +225,51 @@ HTTPLEAK_EXPORT int SSL_shutdown(void *ssl) {
 
 /* ---- what an object works on ---- */
 
+/* Not when the library does it by itself: every handshake begins with SSL_clear, inside SSL_connect. */
+#define RESET(ssl)                                                                                 \
+    do {                                                                                           \
+        if (process_active && !found.from_library) tls_object_reset(ssl);                          \
+    } while (0)
+
 HTTPLEAK_EXPORT int SSL_set_fd(void *ssl, int fd) {
     TLS_FIND(openssl, SSL_set_fd, 0);
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     return call(ssl, fd);
 }
 
 HTTPLEAK_EXPORT int SSL_set_rfd(void *ssl, int fd) {
     TLS_FIND(openssl, SSL_set_rfd, 0);
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     return call(ssl, fd);
 }
 
 HTTPLEAK_EXPORT int SSL_set_wfd(void *ssl, int fd) {
     TLS_FIND(openssl, SSL_set_wfd, 0);
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     return call(ssl, fd);
 }
 
 HTTPLEAK_EXPORT void SSL_set_bio(void *ssl, void *rbio, void *wbio) {
     TLS_FIND(openssl, SSL_set_bio, );
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     call(ssl, rbio, wbio);
 }
 
 HTTPLEAK_EXPORT void SSL_set0_rbio(void *ssl, void *rbio) {
     TLS_FIND(openssl, SSL_set0_rbio, );
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     call(ssl, rbio);
 }
 
 HTTPLEAK_EXPORT void SSL_set0_wbio(void *ssl, void *wbio) {
     TLS_FIND(openssl, SSL_set0_wbio, );
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     call(ssl, wbio);
 }
 
 HTTPLEAK_EXPORT int SSL_clear(void *ssl) {
     TLS_FIND(openssl, SSL_clear, 0);
-    if (process_active) tls_object_reset(ssl);
+    RESET(ssl);
     return call(ssl);
 }
 

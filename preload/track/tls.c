@@ -277,10 +277,12 @@ static void application_data(struct connection *c, const uint8_t *bytes, size_t 
 
 void tls_wire_write(struct connection *c, const uint8_t *bytes, size_t n, bool first) {
     if (!trace) return;
-    struct client_hello hello;
-    const bool said = first && client_hello_parse(bytes, n, &hello);
-    if (said) client_hello(c, &hello);
-    nested(c, said);
+    if (first) { /* the wire speaks TLS, and who speaks first on it is the client */
+        struct client_hello hello;
+        client_hello_parse(bytes, n, &hello);
+        client_hello(c, &hello);
+    }
+    nested(c, first);
     application_data(c, bytes, n);
 }
 
