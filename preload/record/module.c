@@ -149,7 +149,7 @@ static bool is_same(const struct trace_module *r, const struct seen *m) {
 
 static void module_event(uint32_t id, uint16_t what, uint64_t now) {
     struct trace_event e = {.type = TRACE_EVENT_MODULE, .a = id, .arg = what};
-    journal_append(&e, now, 0);
+    journal_append(&e, now, __atomic_load_n(&scanner, __ATOMIC_RELAXED));
 }
 
 /* The record of a module: the one it has, the one it had before it was unloaded (same place, same build), or a new one. */

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define HUGE_PAGE_LEAST (256u << 10) /* several such mappings side by side are one to the kernel */
+
 /* What standard error was when we came; a program may close it and get the number 2 for its own data. */
 static struct {
     bool known, usable;
@@ -20,7 +22,10 @@ static bool confined;
 void *sys_memory(size_t size) {
     long p = sys_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p < 0 && p > -4096 ? 0 : (void *)p;
+    if (p < 0 && p > -4096) return 0;
+    /* Sparse tables: a huge page would be 2 MiB of the program's memory for the first byte of one. */
+    if (size >= HUGE_PAGE_LEAST) sys_call(SYS_madvise, p, size, MADV_NOHUGEPAGE);
+    return (void *)p;
 }
 
 void sys_memory_free(void *p, size_t size) {

@@ -30,7 +30,7 @@ struct trace_process trace_process;
 static char buffer[32768] __attribute__((aligned(8)));
 
 /* Copy-on-write and network file systems: a page that was there once may need a new block, or the network, at any store. */
-static bool filesystem_keeps_blocks(uint64_t type) {
+bool trace_file_system_will_do(uint64_t type) {
     static const uint32_t others[] = {
         BTRFS_SUPER_MAGIC,
         NFS_SUPER_MAGIC,
@@ -66,7 +66,7 @@ static const char *default_directory(void) {
     uint64_t type;
     const char *here = trace_process.directory;
     if (options.trace_named || !here[0]) return here;
-    if (!filesystem_type(here, &type) || filesystem_keeps_blocks(type)) return here;
+    if (!filesystem_type(here, &type) || trace_file_system_will_do(type)) return here;
     return filesystem_type(MEMORY_DIRECTORY, &type) && type == TMPFS_MAGIC ? MEMORY_DIRECTORY
                                                                            : here;
 }

@@ -43,6 +43,9 @@ void trace_file_remove(const struct trace_file *);
 /* The path that options.trace stands for, with that suffix (0: none). False: too long. */
 bool trace_file_name(struct text *, const char *directory, unsigned suffix);
 
+/* A file system of that statfs type keeps the blocks that a page once had: no later store needs a new one, or the network. */
+bool trace_file_system_will_do(uint64_t type);
+
 /* trace_region.c: the regions of a fresh file, all sizes multiples of 4096 that add up to no more than size. */
 void trace_region_layout(struct trace_region regions[TRACE_REGION_COUNT], uint64_t size);
 /* The pointers and limits of a map from its header. */

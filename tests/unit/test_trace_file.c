@@ -1,6 +1,7 @@
 /* The trace file: its name, who may read it, what it never overwrites, and what happens where it cannot be made. */
 #include <check.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -260,7 +261,8 @@ START_TEST(an_old_kernel) {
 }
 END_TEST
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their shadow alone is larger */
+#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
+    !defined(__SANITIZE_THREAD__) /* their shadow alone is larger */
 START_TEST(a_limited_address_space_is_left_to_the_program) {
     prepare("trace=t");
     const struct rlimit limit = {512u << 20, RLIM_INFINITY};
@@ -287,6 +289,22 @@ START_TEST(no_more_traces_than_allowed) {
     ck_assert_int_eq(status, 0);
     prepare("max_traces=3");
     ck_refused("holds 3 traces already (max_traces)");
+}
+END_TEST
+
+START_TEST(file_systems_that_keep_their_blocks) {
+    static const uint32_t good[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC,
+                                    F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC};
+    static const uint32_t bad[] = {BTRFS_SUPER_MAGIC, NFS_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
+                                   SMB2_SUPER_MAGIC,  FUSE_SUPER_MAGIC, V9FS_MAGIC,
+                                   0x2fc12fc1};
+    for (unsigned i = 0; i < sizeof good / sizeof *good; i++)
+        ck_assert_msg(trace_file_system_will_do(good[i]), "%x", good[i]);
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_msg(!trace_file_system_will_do(bad[i]), "%x", bad[i]);
+        /* The kernel's field is signed and as wide as a long: both forms of a large magic number were seen. */
+        ck_assert(!trace_file_system_will_do((uint64_t)(int64_t)(int32_t)bad[i]));
+    }
 }
 END_TEST
 
@@ -455,6 +473,7 @@ int main(void) {
     tcase_add_test(tests, a_limited_address_space_is_left_to_the_program);
 #endif
     tcase_add_test(tests, no_more_traces_than_allowed);
+    tcase_add_test(tests, file_systems_that_keep_their_blocks);
     tcase_add_test(tests, an_early_trace_without_a_connection_goes_again);
     tcase_add_test(tests, what_is_used_or_not_ours_stays);
     tcase_add_test(tests, somebody_elses_file_is_not_removed);
