@@ -177,19 +177,29 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
     connection_unlock_write(c);
 }
 
+/*
+ * Unseen bytes are what the parser would have seen: those of a plain connection, and the plaintext that a library or the kernel
+ * encrypts for a followed TLS connection. Inside a TLS call it is that call which tells of them.
+ */
+static bool unseen_is_parsed(const struct connection *c) {
+    if (c->wire != WIRE_TLS) return c->wire == WIRE_PLAIN;
+    return (c->slot->flags & TRACE_CONNECTION_TLS_FOLLOWED) && !tls_current();
+}
+
 void flow_write_unseen(struct connection *c, uint64_t n) {
     if (!c || n == 0) return;
     connection_established(c);
     if (!connection_lock_write(c)) return;
     if (c->wire == WIRE_NEW) connection_blind(c, TRACE_BLIND_UNSEEN);
     struct writing w = {c, c->ring_head};
-    if (c->wire == WIRE_PLAIN && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
+    const bool parsed = unseen_is_parsed(c);
+    if (parsed && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->write_seq);
     slot->write_attempt_ns = clock_coarse();
     slot->write_bytes += n;
-    if (c->wire != WIRE_TLS) slot->write_app_bytes += n;
+    if (parsed || c->wire != WIRE_TLS) slot->write_app_bytes += n;
     slot->writer_tid = thread_tid();
     slot_end(&slot->write_seq);
     connection_unlock_write(c);
@@ -390,8 +400,9 @@ void flow_read_unseen(struct connection *c, uint64_t n) {
     if (!connection_lock_read(c)) return;
     const uint64_t now = clock_coarse();
     struct reading r = {.c = c, .now = now};
+    const bool parsed = unseen_is_parsed(c);
     if (c->wire == WIRE_NEW) connection_drop(c);
-    else if (c->wire == WIRE_PLAIN && http1_response_skip(&c->response, n, &response_ops, &r) != HTTP1_OK)
+    else if (parsed && http1_response_skip(&c->response, n, &response_ops, &r) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->read_seq);
@@ -399,7 +410,7 @@ void flow_read_unseen(struct connection *c, uint64_t n) {
     slot->read_progress_ns = now;
     slot->read_result = TRACE_READ_DATA;
     slot->read_bytes += n;
-    if (c->wire != WIRE_TLS) slot->read_app_bytes += n;
+    if (parsed || c->wire != WIRE_TLS) slot->read_app_bytes += n;
     slot->reader_tid = thread_tid();
     slot_end(&slot->read_seq);
     connection_unlock_read(c);
