@@ -18,7 +18,10 @@ struct vdso {
     const uint32_t *hash, *gnu_hash;
 };
 
-/* Newer kernels build the vDSO with a GNU hash table only, older ones with a System V one. Both end at the symbol count. */
+/*
+ * Newer kernels build the vDSO with a GNU hash table only, older ones with a System V one. Both end
+ * at the symbol count.
+ */
 static uint32_t vdso_symbol_count(const struct vdso *v) {
     if (v->hash) return v->hash[1];
     if (!v->gnu_hash) return 0;
@@ -33,7 +36,10 @@ static uint32_t vdso_symbol_count(const struct vdso *v) {
     return last + 1;
 }
 
-/* The kernel relocates nothing: addresses in the dynamic section are relative to the vDSO's first segment. */
+/*
+ * The kernel relocates nothing: addresses in the dynamic section are relative to the vDSO's first
+ * segment.
+ */
 static void vdso_open(struct vdso *v, const Elf64_Ehdr *elf) {
     const Elf64_Phdr *ph = (const Elf64_Phdr *)((uintptr_t)elf + elf->e_phoff);
     const Elf64_Dyn *dynamic = 0;

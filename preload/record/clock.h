@@ -1,10 +1,16 @@
-/* The clocks, read through the vDSO itself because programs and other preloads interpose clock_gettime. */
+/*
+ * The clocks, read through the vDSO itself because programs and other preloads interpose
+ * clock_gettime.
+ */
 #ifndef RECORD_CLOCK_H
 #define RECORD_CLOCK_H
 
 #include <stdint.h>
 
-/* Finds the vDSO's function; before, and without one (gVisor, vdso=0), the system call is used. Called when a trace is made. */
+/*
+ * Finds the vDSO's function; before, and without one (gVisor, vdso=0), the system call is used.
+ * Called when a trace is made.
+ */
 void clock_init(void);
 /* CLOCK_MONOTONIC in ns; about 20 ns. Signal safe, as all here. */
 uint64_t clock_now(void);

@@ -1,4 +1,7 @@
-/* Interning: private hash tables in front of the trace's heaps and tables, so that the same thing gets the same id. */
+/*
+ * Interning: private hash tables in front of the trace's heaps and tables, so that the same thing
+ * gets the same id.
+ */
 #include "record/intern.h"
 
 #include <string.h>
@@ -11,8 +14,9 @@
 #define MIX 0x9e3779b97f4a7c15u
 
 /*
- * Entries hold half a hash over the id; 0 is empty. One is set once and never changes, so whoever looks needs no lock, and a
- * thread that is interrupted or killed anywhere leaves nothing behind but perhaps a record that nobody refers to.
+ * Entries hold half a hash over the id; 0 is empty. One is set once and never changes, so whoever
+ * looks needs no lock, and a thread that is interrupted or killed anywhere leaves nothing behind
+ * but perhaps a record that nobody refers to.
  */
 struct table {
     uint64_t *entries;
@@ -23,7 +27,10 @@ struct table {
 static struct table strings = {.lost = TRACE_LOST_STRINGS}, stacks = {.lost = TRACE_LOST_STACKS},
                     hosts = {.lost = TRACE_LOST_STRINGS}, sites = {.lost = TRACE_LOST_SITES};
 
-/* Stacks with frames in no known module are told by addresses alone; after an unload those may mean something else. */
+/*
+ * Stacks with frames in no known module are told by addresses alone; after an unload those may mean
+ * something else.
+ */
 static uint32_t unknown_frames, stack_generation;
 
 static void table_drop(struct table *t) {
@@ -60,7 +67,10 @@ bool intern_open(const struct trace_map *m) {
            table_make(&sites, r[TRACE_REGION_SITE].size, sizeof(struct trace_site));
 }
 
-/* What is interned: how a record is compared with it, made from it, and forgotten again when another thread was faster. */
+/*
+ * What is interned: how a record is compared with it, made from it, and forgotten again when
+ * another thread was faster.
+ */
 struct kind {
     bool (*equal)(const struct trace_map *, uint32_t id, const void *key);
     uint32_t (*make)(const struct trace_map *, const void *key);
@@ -102,7 +112,7 @@ static void heap_return(enum trace_region_kind kind, uint32_t id, uint64_t bytes
                                 __ATOMIC_RELAXED);
 }
 
-/* ---- strings --------------------------------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 struct string_key {
     const char *s;
@@ -147,7 +157,7 @@ uint32_t intern_string(const char *s, size_t n) {
     return intern(&strings, key.hash, &kind, &key);
 }
 
-/* ---- stacks ---------------------------------------------------------------------------------------------------------- */
+/* ---- stacks ---------------------------------------------------------------------------------- */
 
 struct stack_key {
     void *const *pcs;
@@ -159,8 +169,8 @@ static struct trace_stack *stack_at(const struct trace_map *m, uint32_t id) {
 }
 
 /*
- * A frame whose module is gone matches nothing: its addresses belong to somebody else now. Unless the module came back to its
- * place, which nobody noticed so far: module_of does.
+ * A frame whose module is gone matches nothing: its addresses belong to somebody else now. Unless
+ * the module came back to its place, which nobody noticed so far: module_of does.
  */
 static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key) {
     const struct stack_key *k = key;
@@ -240,7 +250,7 @@ void intern_forget_stacks(void) {
     __atomic_fetch_add(&stack_generation, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- hosts and sites --------------------------------------------------------------------------------------------------- */
+/* ---- hosts and sites ------------------------------------------------------------------------- */
 
 struct host_key {
     uint32_t name;

@@ -41,8 +41,8 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
         }
     }
     /*
-     * The old record is invalid before the first of its fields changes, the new one valid after its last. Two writers a whole
-     * lap apart may still meet here: then the record's checksum tells.
+     * The old record is invalid before the first of its fields changes, the new one valid after its
+     * last. Two writers a whole lap apart may still meet here: then the record's checksum tells.
      */
     struct trace_event *at = &m->journal[index];
     __atomic_store_n(&at->seq, 0, __ATOMIC_RELAXED);

@@ -1,4 +1,7 @@
-/* Modules: what is loaded where, with build ids; a sorted array that is searched without locks and renewed by whoever misses. */
+/*
+ * Modules: what is loaded where, with build ids; a sorted array that is searched without locks and
+ * renewed by whoever misses.
+ */
 #include <elf.h>
 #include <link.h>
 #include <string.h>
@@ -19,8 +22,9 @@ struct range {
 };
 
 /*
- * Two arrays take turns: table `epoch & 1` is searched while the other one is filled. A search is good if the epoch is the same
- * afterwards; if not, its array may have been overwritten under it, and it is done again.
+ * Two arrays take turns: table `epoch & 1` is searched while the other one is filled. A search is
+ * good if the epoch is the same afterwards; if not, its array may have been overwritten under it,
+ * and it is done again.
  */
 static struct {
     struct range ranges[MODULES_MAX];
@@ -64,7 +68,7 @@ static bool lookup(uintptr_t pc, struct range *found) {
     return false;
 }
 
-/* ---- one module ------------------------------------------------------------------------------------------------------ */
+/* ---- one module ------------------------------------------------------------------------------ */
 
 struct seen {
     uintptr_t base, start, end;
@@ -79,7 +83,9 @@ static uint32_t module_path(const char *name, bool is_main) {
     if (is_main) {
         text_put(&t, trace_process.exe);
     } else {
-        /* Relative to the working directory that it was loaded in: the first one is the best guess. */
+        /*
+         * Relative to the working directory that it was loaded in: the first one is the best guess.
+         */
         if (name[0] != '/' && strchr(name, '/') && trace_process.directory[0]) {
             text_put(&t, trace_process.directory);
             text_put(&t, "/");
@@ -152,7 +158,10 @@ static void module_event(uint32_t id, uint16_t what, uint64_t now) {
     journal_append(&e, now, __atomic_load_n(&scanner, __ATOMIC_RELAXED));
 }
 
-/* The record of a module: the one it has, the one it had before it was unloaded (same place, same build), or a new one. */
+/*
+ * The record of a module: the one it has, the one it had before it was unloaded (same place, same
+ * build), or a new one.
+ */
 static uint32_t record_of(const struct seen *m, uint64_t now) {
     struct trace_map *t = trace;
     struct range known;
@@ -185,7 +194,7 @@ static uint32_t record_of(const struct seen *m, uint64_t now) {
     return id;
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 struct scan {
     struct range *ranges;
@@ -265,7 +274,10 @@ uint32_t module_of(uintptr_t pc, uint64_t *base) {
         uint64_t adds = UINT64_MAX;
         dl_iterate_phdr(peek_adds, &adds);
         if (adds != __atomic_load_n(&scanned_adds, __ATOMIC_RELAXED)) module_scan();
-        /* Another thread's scan under way may bring it; a scan of our own, interrupted by the signal we are in, never ends. */
+        /*
+         * Another thread's scan under way may bring it; a scan of our own, interrupted by the
+         * signal we are in, never ends.
+         */
         const uint64_t start = clock_now();
         uint32_t other;
         while ((other = __atomic_load_n(&scanner, __ATOMIC_ACQUIRE)) && other != sys_gettid() &&

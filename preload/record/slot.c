@@ -5,8 +5,9 @@
 #include "record/trace_file.h"
 
 /*
- * A list's head is a tag and an index + 1: the tag changes with every step, so that a head which looks the same after a pause
- * is the same. The links are in memory of our own: nothing a reader of the trace has to see, and never unmapped while in use.
+ * A list's head is a tag and an index + 1: the tag changes with every step, so that a head which
+ * looks the same after a pause is the same. The links are in memory of our own: nothing a reader of
+ * the trace has to see, and never unmapped while in use.
  */
 static struct {
     uint64_t head;

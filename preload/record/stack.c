@@ -1,4 +1,7 @@
-/* Where we are called from: return addresses by libunwind's cached backtrace, or by libgcc's unwinder where there is none. */
+/*
+ * Where we are called from: return addresses by libunwind's cached backtrace, or by libgcc's
+ * unwinder where there is none.
+ */
 #include "record/intern.h"
 
 #define OWN_FRAMES_MOST                                                                            \

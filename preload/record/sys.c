@@ -11,7 +11,10 @@
 
 #define HUGE_PAGE_LEAST (256u << 10) /* several such mappings side by side are one to the kernel */
 
-/* What standard error was when we came; a program may close it and get the number 2 for its own data. */
+/*
+ * What standard error was when we came; a program may close it and get the number 2 for its own
+ * data.
+ */
 static struct {
     bool known, usable;
     dev_t device;
@@ -23,7 +26,9 @@ void *sys_memory(size_t size) {
     long p = sys_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p < 0 && p > -4096) return 0;
-    /* Sparse tables: a huge page would be 2 MiB of the program's memory for the first byte of one. */
+    /*
+     * Sparse tables: a huge page would be 2 MiB of the program's memory for the first byte of one.
+     */
     if (size >= HUGE_PAGE_LEAST) sys_call(SYS_madvise, p, size, MADV_NOHUGEPAGE);
     return (void *)p;
 }
@@ -61,7 +66,10 @@ void sys_confine(void) {
     confined = true;
 }
 
-/* The number 2 still is what a message may go to: what it was at first, a log that is appended to, or a device. */
+/*
+ * The number 2 still is what a message may go to: what it was at first, a log that is appended to,
+ * or a device.
+ */
 static bool stderr_is_ours_to_write(void) {
     struct stat st;
     if (sys_call(SYS_fstat, 2, &st) != 0) return false;
@@ -75,14 +83,20 @@ static bool stderr_is_ours_to_write(void) {
 void sys_say(const char *text, size_t length) {
     sys_remember_stderr();
     if (!confined) {
-        /* A message must not make the program wait for a reader that sleeps, nor die of one that left. */
+        /*
+         * A message must not make the program wait for a reader that sleeps, nor die of one that
+         * left.
+         */
         struct pollfd ready = {.fd = 2, .events = POLLOUT};
         if (!stderr_is_ours_to_write()) return;
         if (sys_call(SYS_poll, &ready, 1, 0) != 1 || !(ready.revents & POLLOUT) ||
             (ready.revents & POLLERR))
             return;
     }
-    /* The reader may leave right now all the same: keep SIGPIPE from this thread and take back the one that we caused. */
+    /*
+     * The reader may leave right now all the same: keep SIGPIPE from this thread and take back the
+     * one that we caused.
+     */
     const uint64_t sigpipe = 1ull << (SIGPIPE - 1);
     uint64_t before = 0, pending = 0;
     sys_call(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before, sizeof before);

@@ -41,11 +41,15 @@ void *sys_memory(size_t size);
 /* Gives it back. */
 void sys_memory_free(void *p, size_t size);
 
-/* NUL-terminated contents of a small file (/proc) into buf; the number of bytes, or -errno. Opens and closes one fd. */
+/*
+ * NUL-terminated contents of a small file (/proc) into buf; the number of bytes, or -errno. Opens
+ * and closes one fd.
+ */
 long sys_read_file(const char *path, char *buf, size_t size);
 /*
- * Writes a message to standard error, if that still is what it was at the start (or a log, or a device); gives up quietly, also
- * where it would have to wait. At most PIPE_BUF bytes go out in one piece.
+ * Writes a message to standard error, if that still is what it was at the start (or a log, or a
+ * device); gives up quietly, also where it would have to wait. At most PIPE_BUF bytes go out in one
+ * piece.
  */
 void sys_say(const char *text, size_t length);
 /* Remembers what standard error is; from the constructor (sys_say does it itself if nobody did). */

@@ -48,7 +48,10 @@ static void put_v4(struct text *t, const uint8_t *a) {
     }
 }
 
-/* RFC 5952 section 4: lower case, no leading zeros, the longest run of two or more zero groups (the first of them) as "::". */
+/*
+ * RFC 5952 section 4: lower case, no leading zeros, the longest run of two or more zero groups (the
+ * first of them) as "::".
+ */
 static void put_v6(struct text *t, const uint8_t *a) {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     unsigned group[8], run = 8, longest = 1;
@@ -77,7 +80,10 @@ static void put_v6(struct text *t, const uint8_t *a) {
     }
 }
 
-/* A path need not be terminated; an abstract name starts with a zero byte and may hold others: all shown as '@', as ss does. */
+/*
+ * A path need not be terminated; an abstract name starts with a zero byte and may hold others: all
+ * shown as '@', as ss does.
+ */
 static void put_unix(struct text *t, const char *path, size_t n) {
     if (n && path[0]) {
         text_put_n(t, path, strnlen(path, n));

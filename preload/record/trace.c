@@ -1,4 +1,7 @@
-/* The trace's life: prepared at the start, created at the first client connect, forgotten by a fork child. */
+/*
+ * The trace's life: prepared at the start, created at the first client connect, forgotten by a fork
+ * child.
+ */
 #include "httpleak/trace.h"
 
 #include <errno.h>
@@ -52,7 +55,10 @@ static void remember_argv(int argc, char **argv) {
     }
 }
 
-/* When it is wanted first: the first look into /proc costs some 20 us, and most programs do no HTTP. */
+/*
+ * When it is wanted first: the first look into /proc costs some 20 us, and most programs do no
+ * HTTP.
+ */
 static void remember_exe(void) {
     static const char deleted[] = " (deleted)";
     struct trace_process *p = &trace_process;
@@ -127,7 +133,10 @@ static void fill_header(struct trace_header *h, const struct trace_file *file) {
     memcpy(h->argv, p->argv, h->argv_size);
 }
 
-/* The first pages of each region; what is written for every process at once (slots, sites, heaps) must not fail later. */
+/*
+ * The first pages of each region; what is written for every process at once (slots, sites, heaps)
+ * must not fail later.
+ */
 static bool populate_first(struct trace_map *m, const struct trace_file *file) {
     for (unsigned i = 0; i < TRACE_REGION_COUNT; i++) {
         struct trace_region *r = &m->header->regions[i];
@@ -224,7 +233,10 @@ void trace_after_fork(void) {
     p->ppid = (uint32_t)sys_getppid();
     p->forked_ns = clock_now();
     trace_path[0] = 0;
-    /* What failed in the parent would fail here: it was said once. A creator that the fork left behind is no more. */
+    /*
+     * What failed in the parent would fail here: it was said once. A creator that the fork left
+     * behind is no more.
+     */
     if (state != STATE_FAILED) state = STATE_NONE;
 }
 

@@ -29,7 +29,10 @@ struct trace_process trace_process;
 /* Only one thread creates a trace; a thread's stack may be as small as 16 KiB. */
 static char buffer[32768] __attribute__((aligned(8)));
 
-/* Copy-on-write and network file systems: a page that was there once may need a new block, or the network, at any store. */
+/*
+ * Copy-on-write and network file systems: a page that was there once may need a new block, or the
+ * network, at any store.
+ */
 bool trace_file_system_will_do(uint64_t type) {
     static const uint32_t others[] = {
         BTRFS_SUPER_MAGIC,
@@ -61,7 +64,10 @@ static bool filesystem_type(const char *directory, uint64_t *type) {
     return true;
 }
 
-/* Where a name without a directory goes: the working directory at the start, or memory where that promises too little. */
+/*
+ * Where a name without a directory goes: the working directory at the start, or memory where that
+ * promises too little.
+ */
 static const char *default_directory(void) {
     uint64_t type;
     const char *here = trace_process.directory;
@@ -107,7 +113,10 @@ bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
     return !t->cut;
 }
 
-/* A file that the template may have named: what stands before its first and after its last '%' part. */
+/*
+ * A file that the template may have named: what stands before its first and after its last '%'
+ * part.
+ */
 static bool name_is_a_trace(const char *name, const char *before, size_t before_n,
                             const char *after, size_t after_n) {
     size_t n = strlen(name);
@@ -126,7 +135,9 @@ static bool name_is_a_trace(const char *name, const char *before, size_t before_
     return false;
 }
 
-/* Entries of the directory that look like traces of this template, as far as a bounded look goes. */
+/*
+ * Entries of the directory that look like traces of this template, as far as a bounded look goes.
+ */
 static uint32_t count_traces(const char *directory) {
     const char *before = text_base_name(options.trace), *percent = strchr(before, '%');
     size_t before_n = percent ? (size_t)(percent - before) : strlen(before);
@@ -171,7 +182,10 @@ static uint64_t limit_of(int resource) {
     return r.rlim_cur;
 }
 
-/* Beyond RLIMIT_FSIZE ftruncate would kill the program; of a limited address space a sixteenth is enough for us. */
+/*
+ * Beyond RLIMIT_FSIZE ftruncate would kill the program; of a limited address space a sixteenth is
+ * enough for us.
+ */
 static uint64_t size_to_ask(void) {
     uint64_t size = options.max_trace, files = limit_of(RLIMIT_FSIZE), space = limit_of(RLIMIT_AS);
     if (size > files) size = files;
@@ -209,8 +223,8 @@ static long write_blocks(long fd, uint64_t size) {
 }
 
 /*
- * Without MADV_RANDOM the first page of a hole would be read ahead: zeroed by the kernel up to the device's read-ahead size,
- * which was measured to take 1.7 ms for each region.
+ * Without MADV_RANDOM the first page of a hole would be read ahead: zeroed by the kernel up to the
+ * device's read-ahead size, which was measured to take 1.7 ms for each region.
  */
 static long map_file(struct trace_file *f, long fd) {
     long p = sys_call(SYS_mmap, 0, f->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

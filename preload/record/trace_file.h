@@ -8,7 +8,9 @@
 #include "record/text.h"
 #include "record/trace.h"
 
-/* What is known of the process from its start; exe from the first trace_open or trace_program on. */
+/*
+ * What is known of the process from its start; exe from the first trace_open or trace_program on.
+ */
 struct trace_process {
     uint32_t pid, ppid;
     uint64_t started_ns, started_realtime_ns, forked_ns;
@@ -22,20 +24,22 @@ extern struct trace_process trace_process;
 struct trace_file {
     uint8_t *base;
     uint64_t size;
-    bool
-        fixed; /* every block is there already and there can be no more: the kernel has no MADV_POPULATE_WRITE */
+    bool fixed; /* all blocks are there, no more can be had: a kernel without MADV_POPULATE_WRITE */
     uint64_t device, inode;
 };
 
 #define TRACE_FILE_LEAST (64u << 10)
 #define TRACE_FILE_PATH_MAX 3072
 
-/* The advice that makes pages of a mapping (MADV_POPULATE_WRITE); tests set one that no kernel knows. */
+/*
+ * The advice that makes pages of a mapping (MADV_POPULATE_WRITE); tests set one that no kernel
+ * knows.
+ */
 extern int trace_file_advice;
 
 /*
- * Creates and maps the file that options.trace names; trace_path is set. False: why (with the path in it) says what went wrong,
- * and nothing is left behind. One thread at a time.
+ * Creates and maps the file that options.trace names; trace_path is set. False: why (with the path
+ * in it) says what went wrong, and nothing is left behind. One thread at a time.
  */
 bool trace_file_create(struct trace_file *, struct text *why);
 /* Removes the file if its name still leads to it. */
@@ -43,16 +47,25 @@ void trace_file_remove(const struct trace_file *);
 /* The path that options.trace stands for, with that suffix (0: none). False: too long. */
 bool trace_file_name(struct text *, const char *directory, unsigned suffix);
 
-/* A file system of that statfs type keeps the blocks that a page once had: no later store needs a new one, or the network. */
+/*
+ * A file system of that statfs type keeps the blocks that a page once had: no later store needs a
+ * new one, or the network.
+ */
 bool trace_file_system_will_do(uint64_t type);
 
-/* trace_region.c: the regions of a fresh file, all sizes multiples of 4096 that add up to no more than size. */
+/*
+ * trace_region.c: the regions of a fresh file, all sizes multiples of 4096 that add up to no more
+ * than size.
+ */
 void trace_region_layout(struct trace_region regions[TRACE_REGION_COUNT], uint64_t size);
 /* The pointers and limits of a map from its header. */
 void trace_region_map(struct trace_map *);
 /* trace_populate for a map that is not published yet. */
 bool trace_region_populate(struct trace_map *, enum trace_region_kind, uint64_t end);
-/* The journal's ring ends where its blocks end, because no more are to be had; false: it does already. */
+/*
+ * The journal's ring ends where its blocks end, because no more are to be had; false: it does
+ * already.
+ */
 bool trace_region_shrink_journal(struct trace_map *, uint64_t limit);
 /* Nothing grows from here. */
 void trace_region_fix(bool);

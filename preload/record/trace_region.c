@@ -1,4 +1,7 @@
-/* The trace's regions: how the file is divided, how blocks are had for them, how records are handed out. */
+/*
+ * The trace's regions: how the file is divided, how blocks are had for them, how records are handed
+ * out.
+ */
 #include <sys/mman.h>
 
 #include "record/clock.h"
@@ -87,7 +90,10 @@ static void raise_populated(struct trace_region *r, uint64_t to) {
     }
 }
 
-/* Several threads may ask for the same pages at once: that is harmless, and the largest answer stands. */
+/*
+ * Several threads may ask for the same pages at once: that is harmless, and the largest answer
+ * stands.
+ */
 static __attribute__((noinline, cold)) bool region_grow(struct trace_map *m,
                                                         enum trace_region_kind kind, uint64_t end) {
     struct trace_region *r = &m->header->regions[kind];
@@ -162,7 +168,10 @@ bool trace_region_shrink_journal(struct trace_map *m, uint64_t limit) {
     struct trace_region *r = &m->header->regions[TRACE_REGION_JOURNAL];
     const uint64_t populated = __atomic_load_n(&r->populated, __ATOMIC_ACQUIRE);
     const uint64_t places = populated / sizeof(struct trace_event);
-    /* Only a ring that has not come round yet has unpopulated places; every record it holds keeps its index. */
+    /*
+     * Only a ring that has not come round yet has unpopulated places; every record it holds keeps
+     * its index.
+     */
     if (places == 0) return false;
     if (places >= limit) return limit != __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
     if (__atomic_compare_exchange_n(&m->journal_limit, &limit, places, false, __ATOMIC_ACQ_REL,

@@ -1,4 +1,7 @@
-/* Interning: the same thing gets the same id, from any thread; what finds no place is counted; modules come and go. */
+/*
+ * Interning: the same thing gets the same id, from any thread; what finds no place is counted;
+ * modules come and go.
+ */
 #include <check.h>
 #include <dlfcn.h>
 #include <link.h>
@@ -162,7 +165,7 @@ START_TEST(full_tables_are_counted_as_lost) {
 }
 END_TEST
 
-/* ---- threads ---------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 #define THINGS 3000u
 static uint32_t string_ids[4][THINGS], host_ids[4][THINGS], site_ids[4][THINGS],
@@ -218,7 +221,7 @@ START_TEST(threads_agree) {
 }
 END_TEST
 
-/* ---- modules and stacks ------------------------------------------------------------------------------------------------ */
+/* ---- modules and stacks ---------------------------------------------------------------------- */
 
 static const struct trace_module *module_at(uintptr_t pc) {
     uint64_t base = 0;
@@ -346,7 +349,10 @@ static int compare(const void *a, const void *b) {
     return *(const int *)a - *(const int *)b;
 }
 
-/* This whole program counts as the recorder here: what is left are the C library's frames around it. */
+/*
+ * This whole program counts as the recorder here: what is left are the C library's frames around
+ * it.
+ */
 START_TEST(the_recorder_is_in_no_stack) {
     trace_place_open("");
     int numbers[] = {2, 1};

@@ -1,4 +1,7 @@
-/* The journal: what is appended is there, whoever appends, also around the ring and beside a writer that slept. */
+/*
+ * The journal: what is appended is there, whoever appends, also around the ring and beside a writer
+ * that slept.
+ */
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -104,7 +107,10 @@ START_TEST(around_the_ring) {
 }
 END_TEST
 
-/* A writer that slept through a lap writes its old fields into a newer record, or its record between newer ones. */
+/*
+ * A writer that slept through a lap writes its old fields into a newer record, or its record
+ * between newer ones.
+ */
 START_TEST(a_late_writer_is_told_by_the_checksum) {
     trace_place_open("max_trace=64k");
     const uint64_t limit = trace->journal_limit;
@@ -161,7 +167,7 @@ START_TEST(a_full_disk_makes_a_smaller_ring) {
 }
 END_TEST
 
-/* ---- several writers -------------------------------------------------------------------------------------------------- */
+/* ---- several writers ------------------------------------------------------------------------- */
 
 #define EACH 20000u
 

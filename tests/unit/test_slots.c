@@ -1,4 +1,7 @@
-/* Slots, records and heaps of a real trace: taken by several threads, given back, full, and short of disk. */
+/*
+ * Slots, records and heaps of a real trace: taken by several threads, given back, full, and short
+ * of disk.
+ */
 #include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -150,7 +153,7 @@ START_TEST(records_and_heaps_start_after_none) {
 }
 END_TEST
 
-/* ---- four threads at once -------------------------------------------------------------------------------------------- */
+/* ---- four threads at once -------------------------------------------------------------------- */
 
 #define THREADS 4
 #define HELD 40

@@ -1,4 +1,7 @@
-/* The trace file: its name, who may read it, what it never overwrites, and what happens where it cannot be made. */
+/*
+ * The trace file: its name, who may read it, what it never overwrites, and what happens where it
+ * cannot be made.
+ */
 #include <check.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -244,7 +247,10 @@ START_TEST(a_tiny_limit_of_file_size) {
 }
 END_TEST
 
-/* A kernel before 5.14 knows no MADV_POPULATE_WRITE: blocks are written, and then there are no more. */
+/*
+ * A kernel before 5.14 knows no MADV_POPULATE_WRITE: blocks are written, and then there are no
+ * more.
+ */
 START_TEST(an_old_kernel) {
     trace_file_advice = 999;
     prepare("trace=t");
@@ -302,7 +308,10 @@ START_TEST(file_systems_that_keep_their_blocks) {
         ck_assert_msg(trace_file_system_will_do(good[i]), "%x", good[i]);
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_msg(!trace_file_system_will_do(bad[i]), "%x", bad[i]);
-        /* The kernel's field is signed and as wide as a long: both forms of a large magic number were seen. */
+        /*
+         * The kernel's field is signed and as wide as a long: both forms of a large magic number
+         * were seen.
+         */
         ck_assert(!trace_file_system_will_do((uint64_t)(int64_t)(int32_t)bad[i]));
     }
 }

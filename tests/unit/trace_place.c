@@ -24,7 +24,10 @@ void trace_place_enter(void) {
     ck_assert_ptr_nonnull(mkdtemp(name));
     ck_assert_int_eq(chdir(name), 0);
     ck_assert_ptr_nonnull(getcwd(trace_place, sizeof trace_place));
-    /* Appended to, as a log is: the recorder writes to nothing else that standard error was changed to. */
+    /*
+     * Appended to, as a log is: the recorder writes to nothing else that standard error was changed
+     * to.
+     */
     const int fd = open("said", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(dup2(fd, 2), 2);
