@@ -152,11 +152,15 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
     if (!c) return;
     const uint64_t taken = result > 0 ? (uint64_t)result : 0;
     const uint64_t now = clock_coarse();
-    if (carries_application(c, f->layer)) worker_io_end(true, taken, now);
-    if (!still_there(c, f->id)) return;
+    if (!still_there(c, f->id)) {
+        worker_io_end(NULL, true, taken, now);
+        return;
+    }
+    const bool application = carries_application(c, f->layer);
     if (taken && f->layer == FLOW_WIRE) connection_established(c);
     if (!connection_lock_write(c)) {
         connection_blind(c, TRACE_BLIND_CONCURRENT);
+        if (application) worker_io_end(NULL, true, taken, now);
         return;
     }
     if (f->parsed && c->wire != WIRE_BLIND) {
@@ -372,8 +376,9 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
     if (!c) return;
     const uint64_t n = result > 0 ? (uint64_t)result : 0;
     const uint64_t now = clock_coarse();
-    if (carries_application(c, f->layer)) worker_io_end(false, n, now);
-    if (!still_there(c, f->id)) return;
+    const bool there = still_there(c, f->id);
+    if (!there || carries_application(c, f->layer)) worker_io_end(there ? c : NULL, false, n, now);
+    if (!there) return;
     struct trace_connection *slot = c->slot;
     if (result < 0 && error == EINTR) return;
     if (n && f->layer == FLOW_WIRE) connection_established(c);

@@ -189,7 +189,7 @@ void worker_io_begin(struct connection *c, bool writing) {
     wait_set(w, writing ? TRACE_WAIT_WRITE : TRACE_WAIT_READ, c->id, 0, clock_coarse());
 }
 
-void worker_io_end(bool writing, uint64_t bytes, uint64_t now) {
+void worker_io_end(const struct connection *c, bool writing, uint64_t bytes, uint64_t now) {
     struct trace_worker *w = thread_self.slot;
     if (!w) return;
     __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
@@ -199,6 +199,7 @@ void worker_io_end(bool writing, uint64_t bytes, uint64_t now) {
     else
         w->read_bytes += bytes;
     w->last_io_ns = now;
+    if (c) w->last_host = c->slot->host; /* the first request has named it by now */
     slot_end(&w->io_seq);
 }
 

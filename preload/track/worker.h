@@ -61,9 +61,9 @@ void worker_after_fork(void);
 
 /* This thread deals with a client connection now: take its slot. NULL when there is none. */
 struct trace_worker *worker_here(void);
-/* Application I/O: one attempt. bytes are added when it is over. */
+/* Application I/O: one attempt. bytes are added when it is over; connection: NULL if it is gone by then. */
 void worker_io_begin(struct connection *, bool writing);
-void worker_io_end(bool writing, uint64_t bytes, uint64_t now);
+void worker_io_end(const struct connection *, bool writing, uint64_t bytes, uint64_t now);
 
 /* Waits. begin only if thread_self.slot is there (test it in the wrapper: that is the fast way out). Nothing is needed after a
  * cancelled one: the slot is freed by the thread's end or overwritten by the next wait. */
