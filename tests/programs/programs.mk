@@ -10,6 +10,9 @@ PROGRAMS := $(patsubst tests/programs/%.c,$(PROGRAM_OUT)/%,$(PROGRAM_SOURCES))
 LIBS_curl_multi = -lcurl
 LIBS_gnutls_unread = -lgnutls
 LIBS_rawleak = -lssl -lcrypto
+LIBS_tls_bio = -lssl -lcrypto
+LIBS_tls_gnutls = -lgnutls
+LIBS_tls_steps = -lssl -lcrypto
 
 -include $(wildcard $(PROGRAM_OUT)/*.d)
 
