@@ -39,21 +39,21 @@ void paper_write(const struct paper *paper, size_t indent, const char *lead,
     for (; at < indent; at++)
         fputc(' ', paper->out);
     style_begin(paper, style);
-    bool fresh = true;
+    size_t gap = 0; /* spaces before the word */
     for (const char *word = safe ? safe : ""; *word;) {
         size_t length = strcspn(word, " "), wide = columns(word, length);
-        if (!fresh && at + 1 + wide > paper->width) {
+        if (gap && at + gap + wide > paper->width) {
             style_end(paper, style);
             fprintf(paper->out, "\n%*s", (int)indent, "");
             style_begin(paper, style);
             at = indent;
-            fresh = true;
+            gap = 0;
         }
-        if (!fresh) fputc(' ', paper->out);
+        fprintf(paper->out, "%*s", (int)gap, "");
         fwrite(word, 1, length, paper->out);
-        at += wide + !fresh;
-        fresh = false;
-        word += length + strspn(word + length, " ");
+        at += gap + wide;
+        gap = strspn(word + length, " ");
+        word += length + gap;
     }
     style_end(paper, style);
     fputc('\n', paper->out);

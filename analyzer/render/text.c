@@ -10,9 +10,8 @@
 #include "rules/rules.h"
 
 #define INDENT 10u /* of what stands under a finding's sentence */
-#define LABEL 21u  /* where the values behind labels start */
+#define LABEL 24u  /* where the values behind labels start */
 #define FRAMES 4u  /* of a stack, without --full-stacks */
-#define PARKED 6u  /* threads that are named behind a finding, without --verbose */
 #define LINE_MAX_TEXT 8192u
 
 /* A line that is put together piece by piece; what does not fit is left out. */
@@ -239,9 +238,7 @@ static void write_request(const struct report_finding *finding, const struct pap
     if (finding->status)
         line_add(&line, "%s%" PRIu32, line.length ? " -> " : "status ", finding->status);
     if (finding->oldest_age_s > 0)
-        line_add(&line, "%s%s%s", line.length ? ", " : "", finding->count > 1 ? "oldest " : "",
-                 paper_age(finding->oldest_age_s));
-    if (finding->oldest_age_s > 0) line_add(&line, " ago");
+        line_add(&line, "%s%s ago", line.length ? ", " : "", paper_age(finding->oldest_age_s));
     if (finding->bytes_expected != TRACE_UNKNOWN && finding->status)
         line_add(&line, ", %s of %s bytes read", paper_number(finding->bytes_read),
                  paper_number(finding->bytes_expected));
@@ -251,20 +248,29 @@ static void write_request(const struct report_finding *finding, const struct pap
         write_label(paper, finding->count > 1 ? "the oldest" : "request", line.text, STYLE_PLAIN);
 }
 
-static void write_parked(const struct report_finding *finding, const struct paper *paper,
-                         bool verbose) {
-    struct line line = {0};
-    for (size_t i = 0; i < finding->parked_count; i++) {
-        const struct report_object *thread = &finding->parked[i];
-        if (i == PARKED && !verbose) break;
-        line_add(&line, "%stid %" PRIu32 " (%s%s)", i ? ", " : "", thread->tid,
-                 strcmp(thread->wait, "none") ? "waits in " : "",
-                 strcmp(thread->wait, "none") ? thread->wait : "runs");
+/* Threads, those that wait in the same kind of call together: "cond: tid 17 18, read: tid 19". */
+static void add_threads(struct line *line, const struct report_object *threads, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        bool told = false;
+        for (size_t j = 0; j < i; j++)
+            told |= strcmp(threads[j].wait, threads[i].wait) == 0;
+        if (told) continue;
+        bool waits = strcmp(threads[i].wait, "none") != 0;
+        line_add(line, "%s%s%s: tid", line->length ? ", " : "", waits ? "wait in " : "run",
+                 waits ? threads[i].wait : "");
+        for (size_t j = i; j < count; j++)
+            if (strcmp(threads[j].wait, threads[i].wait) == 0)
+                line_add(line, " %" PRIu32, threads[j].tid);
     }
+}
+
+static void write_parked(const struct report_finding *finding, const struct paper *paper) {
+    struct line line = {0};
     uint64_t total = finding->behind[TRACE_ROLE_READER] + finding->behind[TRACE_ROLE_WRITER] +
                      finding->behind[TRACE_ROLE_BOTH];
-    uint64_t named = finding->parked_count < PARKED || verbose ? finding->parked_count : PARKED;
-    if (total > named) line_add(&line, " and %" PRIu64 " more", total - named);
+    add_threads(&line, finding->parked, finding->parked_count);
+    if (total > finding->parked_count)
+        line_add(&line, " and %" PRIu64 " more", total - finding->parked_count);
     if (line.length) write_label(paper, "threads", line.text, STYLE_PLAIN);
 }
 
@@ -287,12 +293,16 @@ static void write_objects(const struct report_finding *finding, const struct pap
     if (line.length) write_label(paper, "held by", line.text, STYLE_PLAIN);
 }
 
-static void write_consequence(const struct report_finding *finding, const struct paper *paper,
-                              const struct render_options *options) {
+/* One line: the sentence of the root told already how many there are, this says where they come from. */
+static void write_consequence(const struct report_finding *finding, const struct paper *paper) {
     struct line line = {0};
     line_add(&line, "%s [%s]", finding->message, finding->rule->id);
+    const struct report_stack *stack = finding->worker.count ? &finding->worker : &finding->request;
+    if (stack->count) {
+        line_add(&line, "%s ", finding->worker.count ? ", started in" : ", asked for in");
+        add_frame(&line, &stack->frames[0]);
+    }
     write_label(paper, "so", line.text, STYLE_PLAIN);
-    write_stack(paper, "  started in", &finding->worker, options);
 }
 
 static void write_finding(const struct report_finding *finding, const struct paper *paper,
@@ -315,7 +325,7 @@ static void write_finding(const struct report_finding *finding, const struct pap
         write_label(paper, "tags", line.text, STYLE_PLAIN);
     }
     write_objects(finding, paper, options->verbose);
-    write_parked(finding, paper, options->verbose);
+    write_parked(finding, paper);
     if (finding->confidence == CONFIDENCE_INFERRED)
         write_label(paper, "inferred",
                     "what waited in the socket is not known; judged by what the threads did",
@@ -350,7 +360,7 @@ static void write_findings(const struct report *report, const struct paper *pape
     for (size_t i = 0; i < report->finding_count; i++) {
         const struct report_finding *finding = report->findings[i];
         if (finding->cause) { /* stands right behind it */
-            if (shown) write_consequence(finding, paper, options);
+            if (shown) write_consequence(finding, paper);
             continue;
         }
         shown = !options->limit || roots < options->limit;

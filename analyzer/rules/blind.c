@@ -4,6 +4,8 @@
 
 #include "rules/context.h"
 
+const char blind_lost[] = "the trace was full: records were lost";
+
 static const char *blind_reason(uint16_t reason) {
     switch ((enum trace_blind)reason) {
     case TRACE_BLIND_NONE: break;
@@ -108,7 +110,7 @@ static void blind(struct rules_context *context) {
                        &(struct rules_object){
                            .process = process,
                            .count = lost,
-                           .detail = "lost",
+                           .detail = blind_lost,
                            .message = "not seen: {n} {record|records} did not fit into the trace",
                        });
     }

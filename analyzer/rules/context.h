@@ -89,6 +89,9 @@ extern const struct rule rule_unclosed_body, rule_response_abandoned, rule_stran
     rule_peer_closed, rule_connection_abandoned, rule_drained_unclosed, rule_discarded_body,
     rule_blind;
 
+/* The detail of the note that records were lost. */
+extern const char blind_lost[];
+
 /* history.c: retracted findings, out of the journal. */
 void rules_count_retracted(struct rules_context *context);
 

@@ -182,6 +182,11 @@ static void put_host(char **at, char *end, const struct report_finding *finding)
     put(at, end, text, strlen(text));
 }
 
+/* As sentences have it; `role` is one of role_names. */
+static const char *role_word(const char *role) {
+    return role == role_names[TRACE_ROLE_BOTH] ? "reader-and-writer" : role;
+}
+
 /* Fills a template: {n} {host} {role} {detail}, {singular|plural}. */
 static const char *expand(struct rules_context *context, const char *template,
                           const struct report_finding *finding) {
@@ -205,7 +210,7 @@ static const char *expand(struct rules_context *context, const char *template,
         else if (strncmp(word, "host}", 5) == 0)
             put_host(&at, end, finding);
         else if (strncmp(word, "role}", 5) == 0 && finding->role)
-            put(&at, end, finding->role, strlen(finding->role));
+            put(&at, end, role_word(finding->role), strlen(role_word(finding->role)));
         else if (strncmp(word, "detail}", 7) == 0)
             put(&at, end, finding->detail, strlen(finding->detail));
         template = close + 1;
@@ -217,7 +222,6 @@ static const char *expand(struct rules_context *context, const char *template,
 /* "; 5 reader and 5 writer threads are stranded behind them" */
 static const char *with_stranded(struct rules_context *context,
                                  const struct report_finding *finding) {
-    static const char *const words[] = {"", "reader", "writer", "reader-and-writer"};
     char list[256] = "";
     uint64_t total = 0;
     size_t kinds = 0;
@@ -228,7 +232,7 @@ static const char *with_stranded(struct rules_context *context,
         size_t at = strlen(list);
         const char *glue = n == 0 ? "" : (size_t)n + 1 == kinds ? " and " : ", ";
         snprintf(list + at, sizeof list - at, "%s%" PRIu64 " %s", glue, finding->behind[role],
-                 words[role]);
+                 role_word(role_names[role]));
         total += finding->behind[role];
         n++;
     }
@@ -250,6 +254,8 @@ static int finding_compare(const void *a, const void *b) {
     }
     if (x->count != y->count) return x->count > y->count ? -1 : 1;
     if (x->oldest_age_s != y->oldest_age_s) return x->oldest_age_s > y->oldest_age_s ? -1 : 1;
+    int by_role = strcmp(x->role ? x->role : "", y->role ? y->role : "");
+    if (by_role) return by_role;
     int by_host = strcmp(x->host, y->host);
     return by_host ? by_host : strcmp(x->fingerprint, y->fingerprint);
 }

@@ -109,7 +109,7 @@ static void process_blind(struct rules_context *context, struct report_process *
     for (const struct report_finding *finding = context->findings; finding;
          finding = finding->next) {
         if (finding->rule != &rule_blind) continue;
-        bool ours = strcmp(finding->detail, "lost") == 0 && out->lost_records;
+        bool ours = finding->detail == blind_lost && out->lost_records;
         for (size_t i = 0; i < finding->object_count; i++)
             ours |= finding->objects[i].pid == pid;
         if (!ours) continue;
