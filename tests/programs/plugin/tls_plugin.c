@@ -1,0 +1,45 @@
+/*
+ * Fetches a URL, to the end of the connection, with the OpenSSL that this object is linked with, and says which file's code worked on its SSL object: the
+ * library calls the message callback from its own text, once for every record.
+ */
+#include <dlfcn.h>
+#include <openssl/ssl.h>
+
+#include "../raw.h"
+
+static const char *own;
+static int right, wrong;
+
+static const char *file_of(const void *address) {
+    Dl_info info;
+    if (!dladdr(address, &info)) raw_die("dladdr");
+    return info.dli_fname;
+}
+
+static void message(int write, int version, int type, const void *bytes, size_t n, SSL *ssl, void *data) {
+    (void)write, (void)version, (void)type, (void)bytes, (void)n, (void)ssl, (void)data;
+    if (strcmp(file_of(__builtin_return_address(0)), own) == 0) right++;
+    else wrong++;
+}
+
+void fetch(const char *text);
+void fetch(const char *text) {
+    const struct raw_url url = raw_parse(text);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    const int fd = raw_connect(&url);
+    own = file_of((const void *)SSL_new);
+    SSL_set_msg_callback(ssl, message);
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) != 1) raw_die("SSL_connect");
+    char bytes[1 << 14];
+    const size_t n = raw_request(&url, bytes, sizeof bytes);
+    if (SSL_write(ssl, bytes, (int)n) != (int)n) raw_die("SSL_write");
+    while (SSL_read(ssl, bytes, sizeof bytes) > 0) continue;
+    SSL_shutdown(ssl);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    const char *name = strrchr(own, '/');
+    printf("%s right %d wrong %d\n", name ? name + 1 : own, right, wrong);
+}
