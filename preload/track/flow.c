@@ -214,14 +214,13 @@ void flow_write_unseen(struct connection *c, uint64_t n) {
 struct reading { /* context of the response parser's events */
     struct connection *c;
     uint64_t now;
-    enum http1_method_kind kind; /* of the request that is being answered */
 };
 
 static bool response_request(void *context, enum http1_method_kind *kind) {
     struct reading *r = context;
     const struct exchange *exchange = exchange_oldest(r->c, r->now);
     if (!exchange) return false;
-    *kind = r->kind = exchange->kind;
+    *kind = exchange->kind;
     return true;
 }
 
@@ -259,8 +258,8 @@ static const struct http1_response_ops response_ops = {
 /* After a CONNECT was granted the connection starts anew, with the target's host until its first exchange names one. */
 static void tunnel_begins(struct reading *r) {
     struct connection *c = r->c;
-    const bool connected = r->kind == HTTP1_METHOD_CONNECT;
     const struct exchange *exchange = &c->ring[c->ring_tail % EXCHANGE_RING];
+    const bool connected = exchange->kind == HTTP1_METHOD_CONNECT;
     const uint32_t target = exchange->host;
     exchange_done(c, r->now);
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TUNNEL, .arg = connected ? 2 : 1};
