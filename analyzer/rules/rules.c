@@ -54,15 +54,19 @@ static int host_compare(const void *a, const void *b) {
     return by_name ? by_name : (x->port > y->port) - (x->port < y->port);
 }
 
+static const char *const host_schemes[] = {"", "http", "https", "unix"};
+
+static const char *const schemes[] = {"", "http", "https", "unix"};
+
 static bool host_is_named(const struct rules_context *context, const struct model_host *host) {
     for (const struct report_finding *finding = context->findings; finding; finding = finding->next)
-        if (finding->port == host->port && strcmp(finding->host, host->name) == 0 && host->name[0])
+        if (finding->port == host->port && strcmp(finding->host, host->name) == 0 &&
+            host->name[0] && strcmp(finding->scheme, schemes[host->scheme]) == 0)
             return true;
     return false;
 }
 
 static void report_hosts(struct rules_context *context) {
-    static const char *const schemes[] = {"", "http", "https", "unix"};
     struct report *report = context->report;
     report->hosts =
         arena_alloc(&report->arena, (context->model->host_count + 1) * sizeof *report->hosts);
@@ -74,7 +78,7 @@ static void report_hosts(struct rules_context *context) {
         report->hosts[report->host_count++] = (struct report_host){
             .host = host->name,
             .port = host->port,
-            .scheme = schemes[host->scheme],
+            .scheme = host_schemes[host->scheme],
             .peers = host->peers,
             .peer_count = host->peer_count,
             .totals = *totals,

@@ -83,7 +83,7 @@ def judge(what, verb, done, path):
     if done.returncode == 2:
         text = done.stderr.decode()
         check(len(text.splitlines()) == 1 and os.path.basename(path) in text, lambda: f"{what}: {verb} says {text!r}")
-        equal(f"{what}: {verb}'s output", done.stdout, b"")
+        check(verb == "dump" or not done.stdout, lambda: f"{what}: half a report: {done.stdout[:200]}")
     elif verb == "report":
         check(json.loads(done.stdout.decode("utf-8"))["schema"] == "httpleak-report/1", what)
 

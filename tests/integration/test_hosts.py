@@ -53,7 +53,7 @@ def resolved(scratch):
 def proxy(scratch):
     """One connection to the proxy belongs to the host of its first exchange."""
     through = ["-x", origin.url("http", "", "127.0.0.1")]
-    fetch(scratch, [*through, "http://api.example/bytes/1000"], [("api.example", 80, "http")])
+    fetch(scratch, [*through, "http://api.example/bytes/1000"], [("api.example", origin.ports["http"], "http")])
     fetch(scratch, [*through, "http://api.example:8080/bytes/1000"], [("api.example", 8080, "http")])
 
 
@@ -96,7 +96,7 @@ def ipv6(scratch):
         if probe.connect_ex(("::1", port)) not in (111,):
             raise harness.Skip("IPv6 is not configured here")
     with harness.Nginx(scratch.folder("nginx"), f"listen [::1]:{port}; location / {{ return 200 '{'x' * 3000}'; }}"):
-        report = fetch(scratch, [f"http://[::1]:{port}/"], [("::1", port, "http")])
+        report = fetch(scratch, [f"http://[::1]:{port}/"], [("[::1]", port, "http")])
         equal("peers", report["hosts"][0]["peers"], [f"[::1]:{port}"])
 
 

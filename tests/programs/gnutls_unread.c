@@ -10,8 +10,8 @@ static gnutls_session_t session_open(const struct raw_url *url) {
     if (gnutls_init(&session, GNUTLS_CLIENT) != 0 || gnutls_set_default_priority(session) != 0) raw_die("gnutls_init");
     gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
     gnutls_server_name_set(session, GNUTLS_NAME_DNS, url->host, strlen(url->host));
-    gnutls_transport_set_int(session, raw_connect(url));
-    int result;
+    int result, fd = raw_connect(url);
+    gnutls_transport_set_int(session, fd);
     do result = gnutls_handshake(session);
     while (result < 0 && !gnutls_error_is_fatal(result));
     if (result < 0) raw_die("gnutls_handshake");
