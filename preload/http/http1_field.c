@@ -139,7 +139,7 @@ bool http1_field_read(struct http1_fields *fields, const struct http1_span *line
         if ((p = field_value(line, "proxy-connection", 16))) field_connection(fields, p, end);
         break;
     case 'u':
-        if ((p = field_value(line, "upgrade", 7))) fields->upgrade = true;
+        if (field_value(line, "upgrade", 7)) fields->upgrade = true;
         return false;
     case 'h':
         if (!(p = field_value(line, "host", 4))) return false;

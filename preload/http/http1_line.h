@@ -67,8 +67,8 @@ __attribute__((always_inline)) static inline bool http1_same(const char *text, c
         uint32_t word[2], other[2];
         memcpy(&word[0], text, 4);
         memcpy(&other[0], lower, 4);
-        memcpy(&word[1], text + n - 4, 4);
-        memcpy(&other[1], lower + n - 4, 4);
+        memcpy(&word[1], text + (n - 4), 4);
+        memcpy(&other[1], lower + (n - 4), 4);
         return http1_same_word((uint64_t)word[0] << 32 | word[1],
                                (uint64_t)other[0] << 32 | other[1]);
     }

@@ -149,7 +149,8 @@ static struct told run(const uint8_t *bytes, size_t size, unsigned choices, unsi
                 struct told forgotten = told;
                 memset(&snapshot, 0xa5, sizeof snapshot);
                 http1_request_copy(&snapshot, &request);
-                char *more = piece_of(bytes + from, size - from);
+                const size_t given = n + (size - from - n) / 2;
+                char *more = piece_of(bytes + from, given);
                 http1_request_feed(&request, more, size - from, &consumed, &request_ops,
                                    &forgotten);
                 free(more);

@@ -58,14 +58,17 @@ static int their_url(http_parser *parser, const char *at, size_t n) {
     return 0;
 }
 
-static void copy_url(char *dst, size_t size, const struct outcome *o,
-                     const struct http_parser_url *url, int field, bool lower) {
+static void add(char *dst, size_t size, const char *text, size_t n, bool lower) {
     size_t used = strlen(dst);
-    for (size_t i = 0; i < url->field_data[field].len && used + 1 < size; i++) {
-        const char c = o->url[url->field_data[field].off + i];
-        dst[used++] = (char)(lower && c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-    }
+    for (size_t i = 0; i < n && used + 1 < size; i++)
+        dst[used++] = (char)(lower && text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
     dst[used] = 0;
+}
+
+static void add_url(char *dst, size_t size, const struct outcome *o,
+                    const struct http_parser_url *url, int field) {
+    add(dst, size, o->url + url->field_data[field].off, url->field_data[field].len,
+        field == UF_HOST);
 }
 
 /* Path and authority as libhttp-parser's own URL parser has them; "" if the target names nobody. */
@@ -73,24 +76,24 @@ static void their_target(struct outcome *o, struct message *m, bool connect) {
     struct http_parser_url url;
     http_parser_url_init(&url);
     if (o->url_len == 1 && o->url[0] == '*') {
-        strcpy(m->path, "*");
+        add(m->path, sizeof m->path, "*", 1, false);
         return;
     }
     if (http_parser_parse_url(o->url, o->url_len, connect, &url) != 0) abort();
     if (url.field_set & 1 << UF_PATH)
-        copy_url(m->path, sizeof m->path, o, &url, UF_PATH, false);
+        add_url(m->path, sizeof m->path, o, &url, UF_PATH);
     else if (!connect)
-        strcpy(m->path, "/");
+        add(m->path, sizeof m->path, "/", 1, false);
     if (url.field_set & 1 << UF_HOST) {
-        const bool v6 =
-            url.field_data[UF_HOST].off > 0 && o->url[url.field_data[UF_HOST].off - 1] == '[';
-        if (v6) strcat(m->authority, "[");
-        copy_url(m->authority, sizeof m->authority, o, &url, UF_HOST, true);
-        if (v6) strcat(m->authority, "]");
+        const uint16_t off = url.field_data[UF_HOST].off;
+        const bool v6 = off > 0 && o->url[off - 1] == '[';
+        add(m->authority, sizeof m->authority, "[", v6, false);
+        add_url(m->authority, sizeof m->authority, o, &url, UF_HOST);
+        add(m->authority, sizeof m->authority, "]", v6, false);
     }
     if (url.field_set & 1 << UF_PORT) {
-        strcat(m->authority, ":");
-        copy_url(m->authority, sizeof m->authority, o, &url, UF_PORT, false);
+        add(m->authority, sizeof m->authority, ":", 1, false);
+        add_url(m->authority, sizeof m->authority, o, &url, UF_PORT);
     }
 }
 
