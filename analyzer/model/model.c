@@ -190,8 +190,12 @@ static void link_objects(struct model *model, struct model_process *process) {
     }
     for (size_t i = 0; i < process->worker_count; i++) {
         struct model_worker *worker = &process->workers[i];
-        worker->host =
-            link_host(model, process, worker->raw.last_host, TRACE_REGION_WORKER, worker->index);
+        /* what it knew of the host may be older than what its connection knows by now */
+        const struct model_connection *last =
+            process_connection(process, worker->raw.last_connection);
+        worker->host = last ? last->host
+                            : link_host(model, process, worker->raw.last_host, TRACE_REGION_WORKER,
+                                        worker->index);
     }
     for (size_t i = 0; i < process->connection_count; i++)
         connection_classify(&process->connections[i]);

@@ -229,6 +229,20 @@ static void write_stack(const struct paper *paper, const char *label,
     }
 }
 
+/* The outermost function of the user's code: a thread of the client library's own does not lead to who asked. */
+static const struct symbol_frame *stack_entry(const struct report_stack *stack) {
+    for (size_t i = stack->count; i > 0; i--)
+        if (stack->frames[i - 1].kind == SYMBOL_USER) return &stack->frames[i - 1];
+    return NULL;
+}
+
+static bool same_entry(const struct report_stack *a, const struct report_stack *b) {
+    const struct symbol_frame *x = stack_entry(a), *y = stack_entry(b);
+    if (!x || !y) return true;
+    if (x->function && y->function) return strcmp(x->function, y->function) == 0;
+    return x->offset == y->offset;
+}
+
 /* ---- findings ---- */
 
 static void write_request(const struct report_finding *finding, const struct paper *paper) {
@@ -315,7 +329,8 @@ static void write_finding(const struct report_finding *finding, const struct pap
                 STYLE_BOLD);
     if (finding->worker.count) write_stack(paper, "started in", &finding->worker, options);
     if (finding->request.count) write_stack(paper, "asked for in", &finding->request, options);
-    if (finding->connect.count && (!finding->request.count || options->verbose))
+    if (finding->connect.count && (!finding->request.count || options->verbose ||
+                                   !same_entry(&finding->request, &finding->connect)))
         write_stack(paper, "connected in", &finding->connect, options);
     write_request(finding, paper);
     if (finding->tag_count) {
