@@ -13,6 +13,8 @@ static void init_status(int status, void *unused) {
 }
 
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
+    /* The small variables share a page: a write as the first access is one page fault, a read before it two. */
+    __atomic_store_n(&process_active, false, __ATOMIC_RELAXED);
     real_init();
     if (gnu_get_libc_version)
         process_init(argc, argv, envp, real_library_path());

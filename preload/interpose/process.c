@@ -26,6 +26,20 @@ HTTPLEAK_EXPORT pid_t _Fork(void) {
     return process_forks(REAL(_Fork)());
 }
 
+/* These two fork inside libc. The parent of daemon ends there. */
+HTTPLEAK_EXPORT int daemon(int keep_directory, int keep_streams) {
+    const int r = REAL(daemon)(keep_directory, keep_streams);
+    const int error = errno;
+    process_fork_child();
+    errno = error;
+    return r;
+}
+
+HTTPLEAK_EXPORT int forkpty(int *master, char *name, const struct termios *terminal,
+                            const struct winsize *size) {
+    return process_forks(REAL(forkpty)(master, name, terminal, size));
+}
+
 /*
  * vfork returns twice through the same stack, so its caller's frame must be the one that it returns to: a jump, no call. The
  * child shares our memory, and whatever would change the parent's state asks process_is_vfork_child.

@@ -168,7 +168,7 @@ void connection_connected(int fd, const struct sockaddr *address, socklen_t size
     if (result < 0 && error != EINPROGRESS && error != EINTR) return;
     if (!address || size < sizeof address->sa_family) return;
     if (address->sa_family != AF_INET && address->sa_family != AF_INET6 && address->sa_family != AF_UNIX) return;
-    if (!is_stream(fd) || process_is_vfork_child()) return;
+    if (!is_stream(fd) || !process_may_trace()) return;
     if (!trace_open()) return;
     if ((unsigned)fd >= FD_LIMIT) {
         trace_lose(TRACE_LOST_CONNECTIONS);

@@ -29,16 +29,19 @@ static bool end_status_known;
 
 /* ---- start ---- */
 
-static const char *environment_value(char **envp, const char *name) {
-    const size_t n = strlen(name);
-    for (; envp && *envp; envp++)
-        if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=') return *envp + n + 1;
+static const char *environment_options(char **envp) {
+    static const char name[] = "HTTPLEAK_OPTIONS=";
+    for (; envp && *envp; envp++) {
+        const char *e = *envp;
+        if (e[0] != 'H' || e[1] != 'T' || e[2] != 'T' || e[3] != 'P') continue;
+        if (strncmp(e, name, sizeof name - 1) == 0) return e + sizeof name - 1;
+    }
     return NULL;
 }
 
 /* The file's name without its directory, in `buffer`; links resolved where only= or skip= want to know. */
 static const char *program_name(const char *text, char *buffer, size_t size) {
-    if (text && (strstr(text, "only=") || strstr(text, "skip="))) {
+    if (strstr(text, "only=") || strstr(text, "skip=")) {
         const long n = sys_call(SYS_readlink, "/proc/self/exe", buffer, size - 1);
         if (n > 0) {
             buffer[n] = 0;
@@ -77,28 +80,44 @@ static bool has_recorder(int pid, const char *recorder) {
 
 void process_init(int argc, char **argv, char **envp, const char *recorder) {
     if (getauxval(AT_SECURE)) return;
-    char buffer[256];
-    const char *text = environment_value(envp, "HTTPLEAK_OPTIONS");
-    options_parse(text, program_name(text, buffer, sizeof buffer));
-    if (!options.active) return;
+    const char *text = environment_options(envp);
+    if (text) { /* else the defaults stand as they are */
+        char buffer[256];
+        options_parse(text, program_name(text, buffer, sizeof buffer));
+        if (!options.active) return;
+    }
     recorder = text_base_name(recorder);
     if (!options.children && *recorder && has_recorder(sys_getppid(), recorder)) return;
 
     sys_remember_stderr();
     process_pid = sys_getpid();
     trace_prepare(argc, argv);
-    worker_init();
-    /* Where the kernel does not know this (before 4.14) forks are known by our wrappers alone. */
-    sys_call(SYS_madvise, process_fork_mark, sizeof(uint32_t[1024]), MADV_WIPEONFORK);
-    process_fork_mark[0] = 1;
     process_active = true;
 }
 
 /* ---- fork ---- */
 
+/*
+ * The page is made when there is a trace: before that nothing in it needs to know of a fork, and most processes never get one.
+ * Where the kernel does not know the advice (before 4.14) forks are known by our wrappers alone.
+ */
 void process_fork_seen(void) {
-    if (!process_active) return;
+    if (!trace) return;
+    if (sys_getpid() != process_pid) {
+        process_after_fork();
+        return;
+    }
+    sys_call(SYS_madvise, process_fork_mark, sizeof(uint32_t[1024]), MADV_WIPEONFORK);
+    process_fork_mark[0] = 1;
+}
+
+/* Without a trace there is no mark: another pid is a fork past all wrappers. (A vfork child makes no connections.) */
+bool process_may_trace(void) {
+    process_check_fork();
+    if (sys_getpid() == process_pid) return true;
+    if (trace) return false;
     process_after_fork();
+    return true;
 }
 
 bool process_is_vfork_child(void) {
@@ -117,7 +136,6 @@ void process_fork_child(void) {
 }
 
 void process_after_fork(void) {
-    process_fork_mark[0] = 1;
     process_pid = sys_getpid();
     process_generation++;
     end_status_known = false;
@@ -142,10 +160,10 @@ static void header_end(struct trace_header *header, enum trace_end end, uint64_t
 void process_exiting(int status, bool known) {
     if (!process_active) return;
     process_check_fork();
-    if (process_is_vfork_child()) return;
+    struct trace_map *t = trace;
+    if (t && process_is_vfork_child()) return;
     end_status = status & 0xff;
     end_status_known = known;
-    struct trace_map *t = trace;
     if (t && t->header->end == TRACE_END_EXIT)
         header_end(t->header, TRACE_END_EXIT, t->header->ended_ns);
 }
@@ -193,7 +211,9 @@ void process_before_confinement(bool seccomp) {
     if (!process_active) return;
     process_check_fork();
     if (process_is_vfork_child()) return;
-    if (trace_open() && seccomp) trace_reserve();
+    if (!trace_open()) return;
+    process_check_fork();
+    if (seccomp) trace_reserve();
 }
 
 void process_confined(void) {

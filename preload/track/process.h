@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "record/trace.h"
+
 /* The recorder does something in this process (not AT_SECURE, not left out by options). */
 extern bool process_active;
 /* Fork generation: 0 in the process that loaded us, +1 in each fork child. */
@@ -15,13 +17,15 @@ extern bool process_restricted;
 /* recorder: path of this library, as the loader knows it. From the constructor. */
 void process_init(int argc, char **argv, char **envp, const char *recorder);
 
-/* A word in a page that the kernel wipes at fork: 0 in a child that nobody has told us of yet. */
+/* A word in a page that the kernel wipes at fork: 0 in a child that nobody has told us of yet, and before there is a trace. */
 extern volatile uint32_t process_fork_mark[];
 void process_fork_seen(void);
 /* First thing wherever it matters: notices a fork that no wrapper saw. About 1 ns. */
 static inline void process_check_fork(void) {
-    if (__builtin_expect(process_fork_mark[0] == 0, 0)) process_fork_seen();
+    if (trace && __builtin_expect(process_fork_mark[0] == 0, 0)) process_fork_seen();
 }
+/* Before a trace is made: false in a vfork child. */
+bool process_may_trace(void);
 /* True in a child that shares our memory but is another process (vfork): it must change nothing. One getpid. */
 bool process_is_vfork_child(void);
 void process_forked(int child_pid);  /* in the parent */

@@ -148,7 +148,7 @@ static void thread_begins(struct thread_start *start) {
         start->detached |= k->detached;
         k->detached = start->detached;
     }
-    worker_arm();
+    worker_arm(true);
 }
 
 void *worker_trampoline(void *argument) {

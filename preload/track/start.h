@@ -14,7 +14,7 @@ bool start_known_cancelled(pthread_t);
 /* The thread ends: stays known until joined, unless it is detached. */
 void start_known_end(pthread_t, bool detached);
 void start_after_fork(void);
-/* Sets the key whose destructor ends the worker. */
-bool worker_arm(void);
+/* Sets the key whose destructor ends the worker. anywhere: this is no signal handler, it may allocate. */
+void worker_arm(bool anywhere);
 
 #endif

@@ -13,7 +13,7 @@ __thread struct thread thread_self;
 bool worker_seen;
 
 static pthread_key_t key;
-static bool key_made;
+static enum { KEY_NONE, KEY_BEING_MADE, KEY_MADE, KEY_REFUSED } key_state;
 static uint64_t last_id;
 
 uint32_t thread_tid(void) {
@@ -48,6 +48,7 @@ static void worker_fill(struct trace_map *t, struct trace_worker *w) {
 }
 
 static struct trace_worker *worker_take(void) {
+    process_check_fork();
     struct trace_map *t = trace;
     if (!t || thread_self.ended || thread_self.tried || process_is_vfork_child()) return NULL;
     thread_self.tried = true;
@@ -61,7 +62,7 @@ static struct trace_worker *worker_take(void) {
     thread_self.slot_index = index;
     thread_self.slot = w;
     worker_seen = true;
-    if (key_made) pthread_setspecific(key, &thread_self);
+    worker_arm(false);
     start_known_slot(pthread_self(), index + 1);
 
     struct trace_event event = {
@@ -116,17 +117,23 @@ static void worker_leave(void *self) {
     thread_self.start = NULL;
 }
 
-void worker_init(void) {
-    /* Only the first keys live in the thread's own block: setting any other one would allocate. */
-    key_made = pthread_key_create(&key, worker_leave) == 0;
-    if (key_made && key >= 32) {
-        pthread_key_delete(key);
-        key_made = false;
+/* Made when first needed, since most programs need none; by one thread, for which others wait some nanoseconds. */
+static bool key_ready(void) {
+    __typeof__(key_state) none = KEY_NONE;
+    if (__builtin_expect(__atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE, 1)) return true;
+    if (__atomic_compare_exchange_n(&key_state, &none, KEY_BEING_MADE, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_ACQUIRE)) {
+        const bool made = pthread_key_create(&key, worker_leave) == 0;
+        __atomic_store_n(&key_state, made ? KEY_MADE : KEY_REFUSED, __ATOMIC_RELEASE);
     }
+    for (int i = 0; i < 1000 && __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE; i++)
+        __builtin_ia32_pause();
+    return key_state == KEY_MADE;
 }
 
-bool worker_arm(void) {
-    return key_made && pthread_setspecific(key, &thread_self) == 0;
+void worker_arm(bool anywhere) {
+    /* Only the first keys live in the thread's own block: setting any other one allocates, which a signal handler must not. */
+    if (key_ready() && (anywhere || key < 32)) pthread_setspecific(key, &thread_self);
 }
 
 void worker_after_fork(void) {

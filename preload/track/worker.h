@@ -55,8 +55,6 @@ void worker_exits(void);            /* pthread_exit was called */
 void worker_cancelled(pthread_t);   /* a cancellation was asked for */
 void worker_role(enum trace_worker_role);
 
-/* From the constructor: the key whose destructor ends a worker. */
-void worker_init(void);
 void worker_after_fork(void);
 
 /* This thread deals with a client connection now: take its slot. NULL when there is none. */
