@@ -1,5 +1,6 @@
 /* Finds what a TLS call would have been bound to without us, from the caller's own bindings, and remembers it per call site. */
 #include <stddef.h>
+#include <string.h>
 
 #include "interpose/loaded.h"
 #include "interpose/tls_real.h"
@@ -32,8 +33,7 @@ static const struct tls_module *module_for(const struct loaded *image, const str
         if (state == MODULE_READY && (m->flavor != flavor || m->start >= fresh.end || fresh.start >= m->end)) continue;
         if (state == MODULE_BUSY) continue;
         if (!__atomic_compare_exchange_n(&m->state, &state, MODULE_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) continue;
-        fresh.state = MODULE_BUSY;
-        *m = fresh;
+        memcpy(m, &fresh, offsetof(struct tls_module, state));
         __atomic_store_n(&m->state, MODULE_READY, __ATOMIC_RELEASE);
         return m;
     }
@@ -135,12 +135,15 @@ static bool recall(struct tls_real *real, const char *name, const void *caller) 
     struct site *set = sites_of(caller);
     const uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
     for (unsigned i = 0; i < WAYS; i++) {
-        struct site *site = &set[i];
+        const struct site *site = &set[i];
         if (__atomic_load_n(&site->caller, __ATOMIC_RELAXED) != caller) continue;
         const uint32_t seq = __atomic_load_n(&site->seq, __ATOMIC_ACQUIRE);
-        const bool matches = site->caller == caller && site->name == name && site->generation == now;
-        *real = site->real;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        const bool matches = __atomic_load_n(&site->caller, __ATOMIC_ACQUIRE) == caller &&
+                             __atomic_load_n(&site->name, __ATOMIC_ACQUIRE) == name &&
+                             __atomic_load_n(&site->generation, __ATOMIC_ACQUIRE) == now;
+        real->function = __atomic_load_n(&site->real.function, __ATOMIC_ACQUIRE);
+        real->module = __atomic_load_n(&site->real.module, __ATOMIC_ACQUIRE);
+        real->from_library = __atomic_load_n(&site->real.from_library, __ATOMIC_ACQUIRE);
         if (!(seq & 1) && matches && __atomic_load_n(&site->seq, __ATOMIC_RELAXED) == seq) return true;
     }
     return false;
@@ -150,14 +153,16 @@ static void remember(const struct tls_real *real, const char *name, const void *
     static uint32_t turn;
     struct site *set = sites_of(caller), *site = NULL;
     for (unsigned i = 0; i < WAYS && !site; i++)
-        if (set[i].generation != since) site = &set[i];
+        if (__atomic_load_n(&set[i].generation, __ATOMIC_RELAXED) != since) site = &set[i];
     if (!site) site = &set[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % WAYS];
     uint32_t seq = __atomic_load_n(&site->seq, __ATOMIC_RELAXED);
     if ((seq & 1) || !__atomic_compare_exchange_n(&site->seq, &seq, seq + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
-    site->generation = since;
+    __atomic_store_n(&site->generation, since, __ATOMIC_RELAXED);
     __atomic_store_n(&site->caller, caller, __ATOMIC_RELAXED);
-    site->name = name;
-    site->real = *real;
+    __atomic_store_n(&site->name, name, __ATOMIC_RELAXED);
+    __atomic_store_n(&site->real.function, real->function, __ATOMIC_RELAXED);
+    __atomic_store_n(&site->real.module, real->module, __ATOMIC_RELAXED);
+    __atomic_store_n(&site->real.from_library, real->from_library, __ATOMIC_RELAXED);
     __atomic_store_n(&site->seq, seq + 2, __ATOMIC_RELEASE);
 }
 

@@ -196,7 +196,7 @@ END_TEST
 
 static void *expected_read, *expected_new;
 static void look_up(unsigned thread) {
-    for (unsigned i = 0; i < 200000; i++) { /* many call sites, so that they drive each other out */
+    for (unsigned i = 0; i < 30000; i++) { /* many call sites, so that they drive each other out */
         const char *caller = (const char *)somebody() + (i * 7 + thread * 13) % 4000;
         void *function = found_by(caller, i % 2 ? SSL_read_name : marker_name);
         if (function != (i % 2 ? expected_read : expected_new)) _exit(1);
