@@ -151,8 +151,7 @@ static struct told run(const uint8_t *bytes, size_t size, unsigned choices, unsi
                 http1_request_copy(&snapshot, &request);
                 const size_t given = n + (size - from - n) / 2;
                 char *more = piece_of(bytes + from, given);
-                http1_request_feed(&request, more, size - from, &consumed, &request_ops,
-                                   &forgotten);
+                http1_request_feed(&request, more, given, &consumed, &request_ops, &forgotten);
                 free(more);
                 http1_request_copy(&request, &snapshot);
             }
