@@ -20,7 +20,10 @@ uint64_t rules_last_try(const struct model_connection *connection) {
     return later(connection->raw.read_attempt_ns, connection->raw.wait_ns);
 }
 
-/* A thread blocks in a read of it, or in a poll that has it in its read set. */
+/*
+ * A thread blocks in a read of it, in a poll that has it in its read set, or in an epoll set that does. With bytes waiting the
+ * last one says nothing by itself: see is_in_event_loop.
+ */
 static bool is_blocked_on(const struct model_connection *connection) {
     const struct model_process *process = connection->process;
     const struct trace_connection *raw = &connection->raw;
@@ -28,6 +31,9 @@ static bool is_blocked_on(const struct model_connection *connection) {
         const struct trace_worker *worker = &process->workers[i].raw;
         if ((worker->wait == TRACE_WAIT_READ || worker->wait == TRACE_WAIT_CONNECT) &&
             worker->wait_connection == raw->id)
+            return true;
+        if (worker->wait == TRACE_WAIT_EPOLL && raw->epoll_interest &&
+            worker->wait_address == raw->epoll_set && connection->bytes != MODEL_BYTES_WAIT)
             return true;
         if (worker->wait == TRACE_WAIT_POLL && worker->tid == raw->poll_tid && raw->wait_ns != 0 &&
             worker->wait_since_ns == raw->wait_ns)

@@ -89,6 +89,23 @@ START_TEST(an_event_loop_that_has_it_in_its_set) {
 }
 END_TEST
 
+START_TEST(an_epoll_set_that_is_waited_on_now) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    connection->rx_queued = 0;
+    connection->epoll_interest = 1;
+    connection->epoll_set = 7;
+    connection->epoll_wait_ns = builder_time(10); /* lags behind: the set has hundreds of members */
+    struct trace_worker *loop = builder_worker(builder, NULL, 1000, true, true, TRACE_WAIT_EPOLL);
+    loop->wait_address = 7;
+    judge();
+    expect_nothing();
+    loop->wait_address = 8; /* another set */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
 START_TEST(starved_is_never_a_finding) {
     struct trace_connection *connection = builder_connection(builder);
     builder_body(builder, connection);
@@ -228,6 +245,7 @@ int main(void) {
         never_when_somebody_blocks_on_it,
         never_when_it_is_being_polled,
         an_event_loop_that_has_it_in_its_set,
+        an_epoll_set_that_is_waited_on_now,
         starved_is_never_a_finding,
         progressing_within_the_grace,
         a_killed_process_is_judged_at_its_last_moment,
