@@ -180,6 +180,11 @@ enum http1_status http1_response_eof(struct http1_response *, bool *truncated,
                                      const struct http1_response_ops *, void *ctx);
 bool http1_response_idle(const struct http1_response *);
 /*
+ * All payload of a chunked body went by, its trailer section has not: a client that throws the
+ * connection away now has had the whole body.
+ */
+bool http1_response_payload_over(const struct http1_response *);
+/*
  * Why HTTP1_BLIND: the status code of an answer that nobody had asked for (408: a server gives up
  * an idle connection, which is no fault of anybody), 0 if that is not the reason.
  */

@@ -136,3 +136,7 @@ enum http1_body_result http1_body_skip(struct http1_body *body, uint64_t n) {
     body->state = BODY_DATA_CR;
     return HTTP1_BODY_MORE;
 }
+
+bool http1_body_in_trailer(const struct http1_body *body) {
+    return body->state >= BODY_TRAILER_FIRST;
+}

@@ -197,6 +197,11 @@ bool http1_response_idle(const struct http1_response *response) {
     return response->status == HTTP1_OK && response->state == RESPONSE_IDLE;
 }
 
+bool http1_response_payload_over(const struct http1_response *response) {
+    return response->status == HTTP1_OK && response->state == RESPONSE_BODY &&
+           http1_body_in_trailer(&response->body);
+}
+
 uint16_t http1_response_unasked(const struct http1_response *response) {
     return response->status == HTTP1_BLIND ? response->unasked : 0;
 }

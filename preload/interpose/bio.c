@@ -10,25 +10,29 @@
 
 enum { METHOD_TYPE, CTRL };
 
-static const struct tls_flavor bio = {.marker = "BIO_new", .getters = {"BIO_method_type", "BIO_ctrl"}};
+static const struct tls_flavor bio = {.marker = "BIO_new",
+                                      .getters = {"BIO_method_type", "BIO_ctrl"}};
 
 /* The SSL object behind an outermost call on such a BIO, else NULL. */
 static void *ssl_of(const struct tls_real *found, void *b) {
     int (*method_type)(const void *) = tls_getter(found->module, METHOD_TYPE);
     long (*ctrl)(void *, int, long, void *) = tls_getter(found->module, CTRL);
     void *ssl = NULL;
-    if (!process_active || !b || !method_type || !ctrl || method_type(b) != TYPE_SSL || tls_current()) return NULL;
+    if (!process_active || !b || !method_type || !ctrl || method_type(b) != TYPE_SSL ||
+        tls_current())
+        return NULL;
     return ctrl(b, CTRL_GET_SSL, 0, &ssl) > 0 ? ssl : NULL;
 }
 
 /* The library of that object: what the caller's SSL_read would be. */
-#define SSL_OUTER(b, ssl, ssl_found)                                                                     \
-    struct tls_real ssl_found;                                                                           \
-    void *const ssl = ssl_of(&found, (b));                                                               \
-    if (!ssl || !tls_real_find(&ssl_found, &openssl, "SSL_read", __builtin_return_address(0)) || !tls_enter(ssl, false))
+#define SSL_OUTER(b, ssl, ssl_found)                                                               \
+    struct tls_real ssl_found;                                                                     \
+    void *const ssl = ssl_of(&found, (b));                                                         \
+    if (!ssl || !tls_real_find(&ssl_found, &openssl, "SSL_read", __builtin_return_address(0)) ||   \
+        !tls_enter(ssl, false))
 
-static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl, void *buffer, size_t wanted,
-                       int result, size_t bytes, int error) {
+static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl,
+                       void *buffer, size_t wanted, int result, size_t bytes, int error) {
     ssize_t outcome = (ssize_t)bytes;
     if (bytes == 0) {
         if (!flow->connection) return;
@@ -45,7 +49,8 @@ HTTPLEAK_EXPORT int BIO_read(void *b, void *buffer, int size) {
     const int r = call(b, buffer, size);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &library, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0, error);
+    read_after(&flow, &library, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0,
+               error);
     errno = error;
     return r;
 }

@@ -17,8 +17,10 @@ struct datum {
 
 enum { GET_RANDOM, GET_ALPN, GET_PACKET };
 
-static size_t client_random(const struct tls_library *library, const void *session, uint8_t out[32]) {
-    void (*get)(const void *, struct datum *, struct datum *) = tls_getter((const struct tls_module *)library, GET_RANDOM);
+static size_t client_random(const struct tls_library *library, const void *session,
+                            uint8_t out[32]) {
+    void (*get)(const void *, struct datum *, struct datum *) =
+        tls_getter((const struct tls_module *)library, GET_RANDOM);
     struct datum client = {0}, server = {0};
     if (get) get(session, &client, &server);
     if (!client.data || client.size != 32) return 0;
@@ -27,27 +29,32 @@ static size_t client_random(const struct tls_library *library, const void *sessi
 }
 
 static int is_http2(const struct tls_library *library, const void *session) {
-    int (*get)(const void *, struct datum *) = tls_getter((const struct tls_module *)library, GET_ALPN);
+    int (*get)(const void *, struct datum *) =
+        tls_getter((const struct tls_module *)library, GET_ALPN);
     struct datum name = {0};
-    return get && get(session, &name) == 0 && name.size == 2 && name.data && memcmp(name.data, "h2", 2) == 0;
+    return get && get(session, &name) == 0 && name.size == 2 && name.data &&
+           memcmp(name.data, "h2", 2) == 0;
 }
 
 /* No read_fd: what gnutls_transport_get_int gives is garbage when the program has functions of its own for the transport. */
 static const struct tls_flavor gnutls = {
     .library = {NULL, client_random, NULL, is_http2},
     .marker = "gnutls_init",
-    .getters = {"gnutls_session_get_random", "gnutls_alpn_get_selected_protocol", "gnutls_packet_get"},
+    .getters = {"gnutls_session_get_random", "gnutls_alpn_get_selected_protocol",
+                "gnutls_packet_get"},
 };
 
 /* ---- plaintext ---- */
 
-static void read_after(struct flow_read *flow, const struct tls_real *found, const void *session, void *buffer, size_t wanted,
-                       ssize_t result, int error) {
+static void read_after(struct flow_read *flow, const struct tls_real *found, const void *session,
+                       void *buffer, size_t wanted, ssize_t result, int error) {
     ssize_t bytes = result;
     if (result == E_INTERRUPTED) error = EINTR;
     /* An end of the socket without close_notify is an error of the library, but the end of plaintext all the same. */
-    else if (result < 0 && result != E_AGAIN && flow->connection && flow->connection->eof) bytes = error == ECONNRESET ? -1 : 0;
-    else if (result < 0) error = EAGAIN;
+    else if (result < 0 && result != E_AGAIN && flow->connection && flow->connection->eof)
+        bytes = error == ECONNRESET ? -1 : 0;
+    else if (result < 0)
+        error = EAGAIN;
     tls_read_after(flow, found, session, buffer, wanted, bytes < 0 ? -1 : bytes, error);
 }
 
@@ -64,7 +71,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_recv(void *session, void *buffer, size_t s
     return r;
 }
 
-HTTPLEAK_EXPORT ssize_t gnutls_record_recv_seq(void *session, void *buffer, size_t size, unsigned char *sequence) {
+HTTPLEAK_EXPORT ssize_t gnutls_record_recv_seq(void *session, void *buffer, size_t size,
+                                               unsigned char *sequence) {
     TLS_FIND(gnutls, gnutls_record_recv_seq, -1);
     if (!TLS_OUTER(session)) return call(session, buffer, size, sequence);
     struct flow_read flow;
@@ -85,7 +93,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_recv_packet(void *session, void **packet) 
     const ssize_t r = call(session, packet);
     const int error = errno;
     tls_leave();
-    void (*get)(const void *, struct datum *, unsigned char *) = tls_getter(found.module, GET_PACKET);
+    void (*get)(const void *, struct datum *, unsigned char *) =
+        tls_getter(found.module, GET_PACKET);
     struct datum data = {0};
     if (r > 0 && get && *packet) get(*packet, &data, NULL);
     const bool seen = r <= 0 || (data.data && data.size == (size_t)r);
@@ -99,8 +108,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_recv_packet(void *session, void **packet) 
  * Data NULL and size 0 sends on what an earlier call gave EAGAIN for; its result is that of the earlier call, whose bytes are
  * the program's no more.
  */
-static void write_after(struct flow_write *flow, const struct tls_real *found, const void *session, const struct iovec *iov,
-                        ssize_t result) {
+static void write_after(struct flow_write *flow, const struct tls_real *found, const void *session,
+                        const struct iovec *iov, ssize_t result) {
     if (result > 0 && (size_t)result > iov->iov_len) {
         tls_write_after(flow, found, session, iov, -1);
         flow_write_unseen(tls_connection(session, tls_library_of(found)), (uint64_t)result);
@@ -123,7 +132,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_send(void *session, const void *data, size
     return r;
 }
 
-HTTPLEAK_EXPORT ssize_t gnutls_record_send2(void *session, const void *data, size_t size, size_t pad, unsigned flags) {
+HTTPLEAK_EXPORT ssize_t gnutls_record_send2(void *session, const void *data, size_t size,
+                                            size_t pad, unsigned flags) {
     TLS_FIND(gnutls, gnutls_record_send2, -1);
     if (!TLS_OUTER(session)) return call(session, data, size, pad, flags);
     const struct iovec iov = {(void *)data, size};
@@ -137,7 +147,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_send2(void *session, const void *data, siz
     return r;
 }
 
-HTTPLEAK_EXPORT ssize_t gnutls_record_send_range(void *session, const void *data, size_t size, const void *range) {
+HTTPLEAK_EXPORT ssize_t gnutls_record_send_range(void *session, const void *data, size_t size,
+                                                 const void *range) {
     TLS_FIND(gnutls, gnutls_record_send_range, -1);
     if (!TLS_OUTER(session)) return call(session, data, size, range);
     const struct iovec iov = {(void *)data, size};

@@ -1,4 +1,6 @@
 /* The recorder's beginning and end in a process. */
+#include <elf.h>
+
 #include "interpose/real.h"
 #include "track/process.h"
 
@@ -12,14 +14,33 @@ static void init_status(int status, void *unused) {
     process_exiting(status, true);
 }
 
+struct init_facts { /* what the kernel said of the program, without a call into libc */
+    const ElfW(Phdr) * headers;
+    size_t header_count;
+    bool secure; /* it has more rights than who started it: the recorder stays inert */
+};
+
+static struct init_facts init_look(char **envp) {
+    struct init_facts facts = {0};
+    while (*envp)
+        envp++;
+    for (const ElfW(auxv_t) *a = (const void *)(envp + 1); a->a_type != AT_NULL; a++) {
+        if (a->a_type == AT_PHDR) facts.headers = (const void *)a->a_un.a_val;
+        if (a->a_type == AT_PHNUM) facts.header_count = a->a_un.a_val;
+        if (a->a_type == AT_SECURE) facts.secure = a->a_un.a_val != 0;
+    }
+    return facts;
+}
+
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
     /* The small variables share a page: a write as the first access is one page fault, a read before it two. */
     __atomic_store_n(&process_active, false, __ATOMIC_RELAXED);
-    real_init();
-    if (gnu_get_libc_version)
-        process_init(argc, argv, envp, real_library_path());
-    else
-        process_init(0, NULL, environ, real_library_path());
+    const bool glibc = gnu_get_libc_version != NULL;
+    if (!glibc) argc = 0, argv = NULL, envp = environ;
+    const struct init_facts facts = init_look(envp);
+    real_init(facts.headers, facts.header_count);
+    if (facts.secure) return;
+    process_init(argc, argv, envp, real_library_path());
     if (process_active && on_exit) on_exit(init_status, NULL);
 }
 

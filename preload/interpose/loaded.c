@@ -43,14 +43,18 @@ bool loaded_read(struct loaded *m, const struct dl_phdr_info *info) {
     }
     for (int i = 0; i < 2; i++)
         if (m->relocations[i]) m->relocation_count[i] = sizes[i] / sizeof(ElfW(Rela));
-    if (soname) m->name = m->image.strings + soname->d_un.d_val;
-    else m->name = info->dlpi_name ? text_base_name(info->dlpi_name) : "";
+    if (soname)
+        m->name = m->image.strings + soname->d_un.d_val;
+    else
+        m->name = info->dlpi_name ? text_base_name(info->dlpi_name) : "";
     return true;
 }
 
 bool loaded_needs(const struct loaded *m, const char *name) {
     for (const ElfW(Dyn) *d = m->dynamic; d->d_tag != DT_NULL; d++)
-        if (d->d_tag == DT_NEEDED && strcmp(text_base_name(m->image.strings + d->d_un.d_val), name) == 0) return true;
+        if (d->d_tag == DT_NEEDED &&
+            strcmp(text_base_name(m->image.strings + d->d_un.d_val), name) == 0)
+            return true;
     return false;
 }
 
@@ -60,7 +64,8 @@ unsigned loaded_bindings(const struct loaded *m, uintptr_t start, uintptr_t end)
         for (size_t i = 0; i < m->relocation_count[table]; i++) {
             const ElfW(Rela) *r = &m->relocations[table][i];
             const unsigned type = ELF64_R_TYPE(r->r_info);
-            if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64) continue;
+            if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64)
+                continue;
             if (ELF64_R_SYM(r->r_info) == 0) continue;
             const uintptr_t place = m->image.base + r->r_offset;
             if (place % sizeof place != 0 || !loaded_holds(m, place)) continue;

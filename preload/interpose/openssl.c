@@ -46,34 +46,36 @@ static int is_http2(const struct tls_library *library, const void *ssl) {
 const struct tls_flavor openssl = {
     .library = {read_fd, client_random, is_server, is_http2},
     .marker = "SSL_new",
-    .getters = {"SSL_get_rbio", "SSL_get_rfd", "SSL_get_client_random", "SSL_is_server", "SSL_get0_alpn_selected",
-                "SSL_get_shutdown", "SSL_get_error"},
+    .getters = {"SSL_get_rbio", "SSL_get_rfd", "SSL_get_client_random", "SSL_is_server",
+                "SSL_get0_alpn_selected", "SSL_get_shutdown", "SSL_get_error"},
 };
 
 /* Errors of the network that a read of plaintext ends with; anything else in errno is older than the call. */
 static bool is_network_error(int error) {
-    return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE || error == ECONNABORTED || error == ENETDOWN ||
-           error == ENETUNREACH || error == EHOSTUNREACH;
+    return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE || error == ECONNABORTED ||
+           error == ENETDOWN || error == ENETUNREACH || error == EHOSTUNREACH;
 }
 
 /*
  * A read that gave nothing: the peer said that it ends (close_notify), or its end of the socket came without that and the
  * library does not ask for more, or there is nothing yet.
  */
-ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl, const struct connection *c, int result, int *error) {
+ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl,
+                             const struct connection *c, int result, int *error) {
     int (*get_shutdown)(const void *) = tls_getter(found->module, GET_SHUTDOWN);
     int (*get_error)(const void *, int) = tls_getter(found->module, GET_ERROR);
     if (get_shutdown && (get_shutdown(ssl) & RECEIVED_SHUTDOWN)) return 0;
     if (c->eof && get_error) {
         const int reason = get_error(ssl, result);
-        if (reason != ERROR_WANT_READ && reason != ERROR_WANT_WRITE) return is_network_error(*error) ? -1 : 0;
+        if (reason != ERROR_WANT_READ && reason != ERROR_WANT_WRITE)
+            return is_network_error(*error) ? -1 : 0;
     }
     *error = EAGAIN;
     return -1;
 }
 
-static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl, void *buffer, size_t wanted,
-                       int result, size_t bytes, int error) {
+static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl,
+                       void *buffer, size_t wanted, int result, size_t bytes, int error) {
     ssize_t outcome = (ssize_t)bytes;
     if (bytes == 0) {
         if (!flow->connection) return;
@@ -92,7 +94,8 @@ HTTPLEAK_EXPORT int SSL_read(void *ssl, void *buffer, int size) {
     const int r = call(ssl, buffer, size);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &found, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0, error);
+    read_after(&flow, &found, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0,
+               error);
     errno = error;
     return r;
 }
@@ -165,7 +168,8 @@ HTTPLEAK_EXPORT int SSL_write_ex(void *ssl, const void *buffer, size_t size, siz
 }
 
 /* Data before the handshake is over (RFC 8446 section 2.3): the ClientHello goes out in the same call. */
-HTTPLEAK_EXPORT int SSL_write_early_data(void *ssl, const void *buffer, size_t size, size_t *bytes) {
+HTTPLEAK_EXPORT int SSL_write_early_data(void *ssl, const void *buffer, size_t size,
+                                         size_t *bytes) {
     TLS_FIND(openssl, SSL_write_early_data, 0);
     if (!TLS_OUTER(ssl)) return call(ssl, buffer, size, bytes);
     const struct iovec iov = {(void *)buffer, size};
@@ -283,7 +287,8 @@ HTTPLEAK_EXPORT void SSL_free(void *ssl) {
 HTTPLEAK_EXPORT long SSL_ctrl(void *ssl, int command, long number, void *pointer) {
     TLS_FIND(openssl, SSL_ctrl, 0);
     const long r = call(ssl, command, number, pointer);
-    if (command == CTRL_SET_TLSEXT_HOSTNAME && number == NAMETYPE_HOST_NAME && pointer && r > 0 && process_active) {
+    if (command == CTRL_SET_TLSEXT_HOSTNAME && number == NAMETYPE_HOST_NAME && pointer && r > 0 &&
+        process_active) {
         const int error = errno;
         tls_server_name(ssl, pointer, strlen(pointer));
         errno = error;

@@ -82,7 +82,8 @@ extern const char real_bare[] __attribute__((visibility("hidden")));
 
 /* ---- the list of modules ---- */
 
-static struct link_map *first_map_of(const ElfW(Phdr) * headers, size_t count) {
+/* Cold: runs at the start, from the pages that the loader has touched. */
+__attribute__((cold)) static struct link_map *first_map_of(const ElfW(Phdr) * headers, size_t count) {
     uintptr_t base = 0;
     const ElfW(Dyn) *dynamic = NULL;
     for (size_t i = 0; i < count; i++)
@@ -116,16 +117,19 @@ static struct link_map *first_map(void) {
     return first_map_of((const void *)getauxval(AT_PHDR), getauxval(AT_PHNUM));
 }
 
-static struct link_map *find_recorder_map(void) {
-    struct link_map *map = __atomic_load_n(&recorder_map, __ATOMIC_RELAXED);
-    if (map) return map;
-    for (map = first_map(); map && map->l_ld != _DYNAMIC; map = map->l_next)
-        continue;
+__attribute__((cold)) static struct link_map *remember_recorder_map(struct link_map *map) {
+    while (map && map->l_ld != _DYNAMIC)
+        map = map->l_next;
     __atomic_store_n(&recorder_map, map, __ATOMIC_RELAXED);
     return map;
 }
 
-const char *real_library_path(void) {
+static struct link_map *find_recorder_map(void) {
+    struct link_map *map = __atomic_load_n(&recorder_map, __ATOMIC_RELAXED);
+    return map ? map : remember_recorder_map(first_map());
+}
+
+__attribute__((cold)) const char *real_library_path(void) {
     const struct link_map *map = find_recorder_map();
     return map && map->l_name ? map->l_name : "";
 }
@@ -156,8 +160,8 @@ void *real_resolve(enum real_id id) {
     return found;
 }
 
-void real_init(void) {
-    struct link_map *map = find_recorder_map();
+__attribute__((cold)) void real_init(const ElfW(Phdr) * headers, size_t count) {
+    struct link_map *map = remember_recorder_map(headers ? first_map_of(headers, count) : first_map());
     while (map && map->l_next)
         map = map->l_next;
     last_initial_map = map;

@@ -7,6 +7,7 @@
 #ifndef INTERPOSE_REAL_H
 #define INTERPOSE_REAL_H
 
+#include <link.h>
 #include <stdbool.h>
 
 #include "interpose/prototypes.h"
@@ -45,8 +46,8 @@ extern struct real_table real __attribute__((visibility("hidden")));
 void *real_resolve(enum real_id);
 /* The name itself. */
 const char *real_name(enum real_id);
-/* From the constructor: binds what asm needs, and learns which modules the program started with. */
-void real_init(void);
+/* From the constructor, with the program's own headers: learns which modules the program started with. */
+void real_init(const ElfW(Phdr) *, size_t count);
 /* False while the recorder's own relocations are not done: then neither errno nor thread-locals may be touched. */
 bool real_relocated(void);
 /* Path of the recorder itself, as the loader knows it; "" when unknown. */

@@ -8,12 +8,16 @@
 #include "track/annotate.h"
 #include "track/connection.h"
 #include "track/process.h"
+#include "track/wait.h"
 
 /* ---- new numbers ---- */
 
 /* A number fresh from the kernel: whatever was known under it was closed where nobody could see it. */
 static int fd_fresh(int fd) {
-    if (fd >= 0) connection_fd_new(fd);
+    if (fd >= 0) {
+        connection_fd_new(fd);
+        wait_epoll_forget(fd);
+    }
     return fd;
 }
 

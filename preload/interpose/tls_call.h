@@ -11,9 +11,9 @@
 #include "track/process.h"
 
 /* Declares `found` and `call`, the real function. Nobody defines it: the wrapper fails as the function itself would. */
-#define TLS_FIND(flavor, symbol, failure)                                                            \
-    struct tls_real found;                                                                           \
-    if (!tls_real_find(&found, &(flavor), #symbol, __builtin_return_address(0))) return failure;      \
+#define TLS_FIND(flavor, symbol, failure)                                                          \
+    struct tls_real found;                                                                         \
+    if (!tls_real_find(&found, &(flavor), #symbol, __builtin_return_address(0))) return failure;   \
     __typeof__(symbol) *const call = (__typeof__(symbol) *)found.function
 
 /* The outermost TLS call on this thread, to be ended with tls_leave right after the real call. */
@@ -27,11 +27,13 @@ static inline void *tls_getter(const struct tls_module *module, int which) {
 }
 
 /* Around a read of plaintext. bytes < 0: none, error says why; 0: no more will come. */
-static inline void tls_read_before(struct flow_read *flow, const struct tls_real *found, const void *object) {
+static inline void tls_read_before(struct flow_read *flow, const struct tls_real *found,
+                                   const void *object) {
     flow_read_before(flow, tls_connection(object, tls_library_of(found)), FLOW_PLAINTEXT);
 }
-static inline void tls_read_after(struct flow_read *flow, const struct tls_real *found, const void *object, void *buffer,
-                                  size_t wanted, ssize_t bytes, int error) {
+static inline void tls_read_after(struct flow_read *flow, const struct tls_real *found,
+                                  const void *object, void *buffer, size_t wanted, ssize_t bytes,
+                                  int error) {
     if (!flow->connection && bytes > 0) {
         struct connection *c = tls_connection_late(object, tls_library_of(found), true);
         if (c) flow_read_before(flow, c, FLOW_PLAINTEXT);
@@ -41,12 +43,12 @@ static inline void tls_read_after(struct flow_read *flow, const struct tls_real 
 }
 
 /* Around a write of plaintext. bytes < 0: nothing was taken. */
-static inline void tls_write_before(struct flow_write *flow, const struct tls_real *found, const void *object,
-                                    const struct iovec *iov) {
+static inline void tls_write_before(struct flow_write *flow, const struct tls_real *found,
+                                    const void *object, const struct iovec *iov) {
     flow_write_before(flow, tls_connection(object, tls_library_of(found)), FLOW_PLAINTEXT, iov, 1);
 }
-static inline void tls_write_after(struct flow_write *flow, const struct tls_real *found, const void *object,
-                                   const struct iovec *iov, ssize_t bytes) {
+static inline void tls_write_after(struct flow_write *flow, const struct tls_real *found,
+                                   const void *object, const struct iovec *iov, ssize_t bytes) {
     if (!flow->connection && bytes > 0) { /* the handshake was part of this call */
         struct connection *c = tls_connection_late(object, tls_library_of(found), false);
         if (c) flow_write_before(flow, c, FLOW_PLAINTEXT, iov, 1);

@@ -23,16 +23,23 @@ static void *function_of(const struct loaded *module, const char *name) {
 }
 
 /* A library whose addresses another one has now is gone, and so is everybody who could have used its record. */
-static const struct tls_module *module_for(const struct loaded *image, const struct tls_flavor *flavor) {
-    struct tls_module fresh = {.library = flavor->library, .flavor = flavor, .start = image->start, .end = image->end};
-    for (int i = 0; i < TLS_GETTERS && flavor->getters[i]; i++) fresh.getters[i] = function_of(image, flavor->getters[i]);
+static const struct tls_module *module_for(const struct loaded *image,
+                                           const struct tls_flavor *flavor) {
+    struct tls_module fresh = {
+        .library = flavor->library, .flavor = flavor, .start = image->start, .end = image->end};
+    for (int i = 0; i < TLS_GETTERS && flavor->getters[i]; i++)
+        fresh.getters[i] = function_of(image, flavor->getters[i]);
     for (unsigned i = 0; i < MODULES; i++) {
         struct tls_module *m = &modules[i];
         uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
         if (state == MODULE_READY && same_module(m, &fresh)) return m;
-        if (state == MODULE_READY && (m->flavor != flavor || m->start >= fresh.end || fresh.start >= m->end)) continue;
+        if (state == MODULE_READY &&
+            (m->flavor != flavor || m->start >= fresh.end || fresh.start >= m->end))
+            continue;
         if (state == MODULE_BUSY) continue;
-        if (!__atomic_compare_exchange_n(&m->state, &state, MODULE_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) continue;
+        if (!__atomic_compare_exchange_n(&m->state, &state, MODULE_BUSY, false, __ATOMIC_ACQUIRE,
+                                         __ATOMIC_RELAXED))
+            continue;
         memcpy(m, &fresh, offsetof(struct tls_module, state));
         __atomic_store_n(&m->state, MODULE_READY, __ATOMIC_RELEASE);
         return m;
@@ -104,7 +111,8 @@ static unsigned choose(const struct search *s) {
     if (!s->caller_known) return 0;
     unsigned best = s->count, most = 0;
     for (unsigned i = 0; i < s->count; i++) {
-        const unsigned bindings = loaded_bindings(&s->caller_image, s->candidates[i].start, s->candidates[i].end);
+        const unsigned bindings =
+            loaded_bindings(&s->caller_image, s->candidates[i].start, s->candidates[i].end);
         if (bindings > most) most = bindings, best = i;
     }
     for (unsigned i = 0; i < s->count && best == s->count; i++)
@@ -144,19 +152,23 @@ static bool recall(struct tls_real *real, const char *name, const void *caller) 
         real->function = __atomic_load_n(&site->real.function, __ATOMIC_ACQUIRE);
         real->module = __atomic_load_n(&site->real.module, __ATOMIC_ACQUIRE);
         real->from_library = __atomic_load_n(&site->real.from_library, __ATOMIC_ACQUIRE);
-        if (!(seq & 1) && matches && __atomic_load_n(&site->seq, __ATOMIC_RELAXED) == seq) return true;
+        if (!(seq & 1) && matches && __atomic_load_n(&site->seq, __ATOMIC_RELAXED) == seq)
+            return true;
     }
     return false;
 }
 
-static void remember(const struct tls_real *real, const char *name, const void *caller, uint32_t since) {
+static void remember(const struct tls_real *real, const char *name, const void *caller,
+                     uint32_t since) {
     static uint32_t turn;
     struct site *set = sites_of(caller), *site = NULL;
     for (unsigned i = 0; i < WAYS && !site; i++)
         if (__atomic_load_n(&set[i].generation, __ATOMIC_RELAXED) != since) site = &set[i];
     if (!site) site = &set[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % WAYS];
     uint32_t seq = __atomic_load_n(&site->seq, __ATOMIC_RELAXED);
-    if ((seq & 1) || !__atomic_compare_exchange_n(&site->seq, &seq, seq + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
+    if ((seq & 1) || !__atomic_compare_exchange_n(&site->seq, &seq, seq + 1, false,
+                                                  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
     __atomic_store_n(&site->generation, since, __ATOMIC_RELAXED);
     __atomic_store_n(&site->caller, caller, __ATOMIC_RELAXED);
     __atomic_store_n(&site->name, name, __ATOMIC_RELAXED);
@@ -166,11 +178,16 @@ static void remember(const struct tls_real *real, const char *name, const void *
     __atomic_store_n(&site->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
-bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const char *name, const void *return_address) {
+bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const char *name,
+                   const void *return_address) {
     const void *caller = true_caller(return_address);
     if (__builtin_expect(!recall(real, name, caller), 0)) {
         const uint32_t since = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-        struct search s = {.flavor = flavor, .name = name, .preload = CANDIDATES, .hash = image_hash(name), .caller = (uintptr_t)caller};
+        struct search s = {.flavor = flavor,
+                           .name = name,
+                           .preload = CANDIDATES,
+                           .hash = image_hash(name),
+                           .caller = (uintptr_t)caller};
         dl_iterate_phdr(consider, &s);
         if (s.count == 0) return false;
         const unsigned chosen = s.count == 1 ? 0 : choose(&s);

@@ -14,9 +14,10 @@
 
 /* A kind of TLS library: what we ask it ourselves. */
 struct tls_flavor {
-    struct tls_library library;        /* its functions get the struct tls_module that they are in */
-    const char *marker;                /* who exports a name of ours, but not this one, is no TLS library but another preload */
-    const char *getters[TLS_GETTERS];  /* NULL: no more */
+    struct tls_library library; /* its functions get the struct tls_module that they are in */
+    const char *
+        marker; /* who exports a name of ours, but not this one, is no TLS library but another preload */
+    const char *getters[TLS_GETTERS]; /* NULL: no more */
 };
 
 /* A loaded library of that kind. */
@@ -39,7 +40,8 @@ struct tls_real {
  * name must be a string of static storage, always the same one. 5 ns when the call site is known; else it looks through the
  * loaded modules, without malloc and without the loader's main lock.
  */
-bool tls_real_find(struct tls_real *, const struct tls_flavor *, const char *name, const void *caller);
+bool tls_real_find(struct tls_real *, const struct tls_flavor *, const char *name,
+                   const void *caller);
 /* dlclose happened. */
 void tls_real_flush(void);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "interpose/real.h"
+#include "track/process.h"
 #include "track/wait.h"
 #include "track/worker.h"
 
@@ -65,7 +66,9 @@ HTTPLEAK_EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *exceptional,
 
 HTTPLEAK_EXPORT int epoll_ctl(int set, int operation, int fd, struct epoll_event *event) {
     const int r = REAL(epoll_ctl)(set, operation, fd, event);
-    if (r == 0 && fd_is_ours(fd)) wait_epoll_ctl(set, operation, fd, event);
+    if (r != 0) return r;
+    if (fd_is_ours(fd)) wait_epoll_ctl(set, operation, fd, event);
+    else if (process_active) wait_epoll_early(set, operation, fd, event);
     return r;
 }
 

@@ -75,7 +75,7 @@ void clock_init(void) {
     }
 }
 
-static uint64_t clock_read(clockid_t id) {
+__attribute__((hot)) static uint64_t clock_read(clockid_t id) {
     struct timespec t;
     const clock_function vdso = __atomic_load_n(&vdso_clock, __ATOMIC_RELAXED);
     if (!vdso || vdso(id, &t) != 0) {

@@ -15,11 +15,9 @@
  * What standard error was when we came; a program may close it and get the number 2 for its own
  * data.
  */
-static struct {
-    bool known, usable;
-    dev_t device;
-    ino_t inode;
-} first_stderr __attribute__((aligned(8))); /* no more: next to the small variables, on their page */
+static bool stderr_known, stderr_usable; /* single variables lie together: one page fault for all */
+static dev_t stderr_device;
+static ino_t stderr_inode;
 static bool confined;
 
 void *sys_memory(size_t size) {
@@ -54,12 +52,12 @@ long sys_read_file(const char *path, char *buf, size_t size) {
     return n < 0 && got == 0 ? n : (long)got;
 }
 
-void sys_remember_stderr(void) {
+__attribute__((cold)) void sys_remember_stderr(void) {
     struct stat st;
-    if (first_stderr.known) return;
-    first_stderr.usable = sys_call(SYS_fstat, 2, &st) == 0;
-    if (first_stderr.usable) first_stderr.device = st.st_dev, first_stderr.inode = st.st_ino;
-    first_stderr.known = true;
+    if (stderr_known) return;
+    stderr_usable = sys_call(SYS_fstat, 2, &st) == 0;
+    if (stderr_usable) stderr_device = st.st_dev, stderr_inode = st.st_ino;
+    stderr_known = true;
 }
 
 void sys_confine(void) {
@@ -73,7 +71,7 @@ void sys_confine(void) {
 static bool stderr_is_ours_to_write(void) {
     struct stat st;
     if (sys_call(SYS_fstat, 2, &st) != 0) return false;
-    if (first_stderr.usable && st.st_dev == first_stderr.device && st.st_ino == first_stderr.inode)
+    if (stderr_usable && st.st_dev == stderr_device && st.st_ino == stderr_inode)
         return true;
     if (S_ISCHR(st.st_mode)) return true;
     long flags = sys_call(SYS_fcntl, 2, F_GETFL, 0);

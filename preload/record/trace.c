@@ -32,7 +32,7 @@ static bool restricted;
 static struct trace_map maps[2];
 static struct trace_file files[2];
 
-static void remember_argv(int argc, char **argv) {
+__attribute__((cold)) static void remember_argv(int argc, char **argv) {
     struct trace_process *p = &trace_process;
     if (argc <= 0 || !argv) { /* musl tells constructors nothing */
         long n = sys_read_file("/proc/self/cmdline", p->argv, sizeof p->argv);
@@ -74,7 +74,8 @@ static void remember_exe(void) {
     p->exe[n] = 0;
 }
 
-void trace_prepare(int argc, char **argv) {
+/* Cold, as all that runs at the start: such code lies together, in the pages that the loader has touched. */
+__attribute__((cold)) void trace_prepare(int argc, char **argv) {
     struct trace_process *p = &trace_process;
     sys_remember_stderr();
     p->argv_size = p->argv_truncated = 0; /* the rest is zero: each page touched costs the start-up a fault */

@@ -28,12 +28,15 @@ static uint64_t generation(void) {
 }
 
 static uint64_t pack(struct association a) {
-    return (uint64_t)a.kind << 61 | generation() | (a.payload & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1));
+    return (uint64_t)a.kind << 61 | generation() |
+           (a.payload & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1));
 }
 
 static struct association unpack(uint64_t value) {
-    if ((value & (UINT64_C(0xff) << ASSOCIATION_PAYLOAD)) != generation()) return (struct association){0};
-    return (struct association){(enum association_kind)(value >> 61), value & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1)};
+    if ((value & (UINT64_C(0xff) << ASSOCIATION_PAYLOAD)) != generation())
+        return (struct association){0};
+    return (struct association){(enum association_kind)(value >> 61),
+                                value & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1)};
 }
 
 struct association association_find(uint64_t key) {
@@ -43,7 +46,8 @@ struct association association_find(uint64_t key) {
         for (unsigned i = 0; i < WAYS; i++) {
             if (__atomic_load_n(&bucket[i].key, __ATOMIC_ACQUIRE) != key) continue;
             const uint64_t value = __atomic_load_n(&bucket[i].value, __ATOMIC_ACQUIRE);
-            if (__atomic_load_n(&bucket[i].key, __ATOMIC_RELAXED) == key) return unpack(value); /* not rewritten meanwhile */
+            if (__atomic_load_n(&bucket[i].key, __ATOMIC_RELAXED) == key)
+                return unpack(value); /* not rewritten meanwhile */
         }
     }
     return (struct association){0};
@@ -62,7 +66,9 @@ static unsigned expendable(uint64_t value, bool (*stale)(uint64_t payload)) {
 
 /* The key stands last, so who finds it finds its value. */
 static bool take(struct entry *e, uint64_t seen, uint64_t key, uint64_t value) {
-    if (!__atomic_compare_exchange_n(&e->key, &seen, BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return false;
+    if (!__atomic_compare_exchange_n(&e->key, &seen, BUSY, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return false;
     __atomic_store_n(&e->value, value, __ATOMIC_RELEASE);
     __atomic_store_n(&e->key, key, __ATOMIC_RELEASE);
     return true;
@@ -79,12 +85,15 @@ static enum outcome set(uint64_t key, uint64_t value, bool (*stale)(uint64_t pay
         for (unsigned i = 0; i < WAYS; i++) {
             struct entry *e = &place.bucket[b][i];
             const uint64_t k = __atomic_load_n(&e->key, __ATOMIC_ACQUIRE);
-            if (k == key && !found) found = e;
+            if (k == key && !found)
+                found = e;
             else if (k == key) /* two threads inserted at once */
                 __atomic_store_n(&e->value, value, __ATOMIC_RELEASE);
-            else if (k == 0 && !free_one) free_one = e;
+            else if (k == 0 && !free_one)
+                free_one = e;
             else if (k != 0 && k != BUSY && !free_one) {
-                const unsigned readiness = expendable(__atomic_load_n(&e->value, __ATOMIC_RELAXED), stale);
+                const unsigned readiness =
+                    expendable(__atomic_load_n(&e->value, __ATOMIC_RELAXED), stale);
                 if (readiness > best) best = readiness, victim = e, victim_key = k;
             }
         }
@@ -110,6 +119,7 @@ void association_remove(uint64_t key) {
     for (int b = 0; b < 2; b++)
         for (unsigned i = 0; i < WAYS; i++) {
             uint64_t k = key;
-            __atomic_compare_exchange_n(&place.bucket[b][i].key, &k, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+            __atomic_compare_exchange_n(&place.bucket[b][i].key, &k, 0, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED);
         }
 }

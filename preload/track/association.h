@@ -14,11 +14,11 @@ enum association_kind {
     ASSOCIATION_UNKNOWN = 0,
     ASSOCIATION_CONNECTION, /* payload: slot and id of a connection */
     ASSOCIATION_OBJECT,     /* under a random: payload is the object that will use it */
-    ASSOCIATION_WAITING,    /* an object whose random is known (payload) and was not seen on the wire yet */
-    ASSOCIATION_NAME,       /* the server name set for an object: payload is a string id */
-    ASSOCIATION_SERVER,     /* the object is a server's */
-    ASSOCIATION_FOREIGN,    /* it runs over nothing of ours */
-    ASSOCIATION_GONE        /* its connection has ended */
+    ASSOCIATION_WAITING, /* an object whose random is known (payload) and was not seen on the wire yet */
+    ASSOCIATION_NAME,    /* the server name set for an object: payload is a string id */
+    ASSOCIATION_SERVER,  /* the object is a server's */
+    ASSOCIATION_FOREIGN, /* it runs over nothing of ours */
+    ASSOCIATION_GONE     /* its connection has ended */
 };
 
 struct association {

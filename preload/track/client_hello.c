@@ -21,7 +21,8 @@ static bool skip(struct cursor *c, size_t n) {
 static bool number(struct cursor *c, unsigned size, size_t *value) {
     if ((size_t)(c->end - c->at) < size) return false;
     *value = 0;
-    while (size-- > 0) *value = *value << 8 | *c->at++;
+    while (size-- > 0)
+        *value = *value << 8 | *c->at++;
     return true;
 }
 
@@ -49,15 +50,19 @@ bool client_hello_parse(const uint8_t *bytes, size_t n, struct client_hello *out
     *out = (struct client_hello){0};
     struct cursor c = {bytes, bytes + n};
     size_t type, length, total;
-    if (!number(&c, 1, &type) || type != RECORD_HANDSHAKE || !number(&c, 1, &type) || type != 3) return false;
+    if (!number(&c, 1, &type) || type != RECORD_HANDSHAKE || !number(&c, 1, &type) || type != 3)
+        return false;
     if (!skip(&c, 1) || !number(&c, 2, &length)) return false;
     /* A message that goes on in a second record is read to the end of the first. */
     if ((size_t)(c.end - c.at) > length) c.end = c.at + length;
-    if (!number(&c, 1, &type) || type != HANDSHAKE_CLIENT_HELLO || !number(&c, 3, &length) || !skip(&c, 2)) return false;
+    if (!number(&c, 1, &type) || type != HANDSHAKE_CLIENT_HELLO || !number(&c, 3, &length) ||
+        !skip(&c, 2))
+        return false;
     const uint8_t *random = c.at;
     if (!skip(&c, CLIENT_HELLO_RANDOM)) return true;
     out->random = random;
-    if (!skip_vector(&c, 1) || !skip_vector(&c, 2) || !skip_vector(&c, 1)) return true; /* session, ciphers, compression */
+    if (!skip_vector(&c, 1) || !skip_vector(&c, 2) || !skip_vector(&c, 1))
+        return true; /* session, ciphers, compression */
     if (!number(&c, 2, &total)) return true;
     while (number(&c, 2, &type) && number(&c, 2, &length)) {
         struct cursor extension = c;

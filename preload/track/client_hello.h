@@ -9,8 +9,10 @@
 #define CLIENT_HELLO_RANDOM 32u
 
 struct client_hello { /* both point into the bytes that were parsed */
-    const uint8_t *random; /* CLIENT_HELLO_RANDOM bytes; NULL: the bytes end before it is complete */
-    const uint8_t *name;   /* host name of the SNI extension, not NUL terminated; NULL: none in the bytes */
+    const uint8_t
+        *random; /* CLIENT_HELLO_RANDOM bytes; NULL: the bytes end before it is complete */
+    const uint8_t
+        *name; /* host name of the SNI extension, not NUL terminated; NULL: none in the bytes */
     size_t name_length;
 };
 

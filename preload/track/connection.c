@@ -11,6 +11,7 @@
 #include "track/host.h"
 #include "track/process.h"
 #include "track/tls.h"
+#include "track/wait.h"
 #include "track/worker.h"
 
 /* Private parts live in chunks that are mapped when their slots are first used. */
@@ -151,6 +152,7 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
         .type = TRACE_EVENT_CONNECTION_HOST, .a = slot->host, .b = slot->site, .stack = stack};
     connection_note(c, &host, now);
     worker_here();
+    wait_epoll_adopt(fd);
     connection_sample_some(now);
 }
 
@@ -200,11 +202,20 @@ void connection_drop(struct connection *c) {
     connection_end(c, END_FOREIGN);
 }
 
-/* The caller is inside the reading half, or nobody reads yet. */
+/* The open body is the reading half's: if somebody is in there now, he finds the connection blind and withdraws it. */
+static void withdraw_body(struct connection *c) {
+    if (c->read_lock == thread_tid()) {
+        body_withdraw(c);
+    } else if (connection_lock_read(c)) {
+        body_withdraw(c);
+        connection_unlock_read(c);
+    }
+}
+
 void connection_blind(struct connection *c, enum trace_blind reason) {
     if (c->wire == WIRE_BLIND) return;
     c->wire = WIRE_BLIND;
-    body_withdraw(c);
+    withdraw_body(c);
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->seq);
     slot->blind_reason = (uint16_t)reason;
@@ -253,6 +264,7 @@ void connection_end_now(struct connection *c) {
         event.type = TRACE_EVENT_CONNECTION_FAILED;
         break;
     default:
+        if (c->wire == WIRE_BLIND) body_withdraw(c);
         body_end(c, BODY_DISCARDED, now);
         counter_add(&site_at(slot->site)->connections_closed, 1);
         event.arg = how == END_FOUND_CLOSED;

@@ -11,6 +11,7 @@
 struct writing { /* context of the request parser's events */
     struct connection *c;
     uint32_t again; /* re-feed after a short send: heads before this place are queued already */
+    bool full;      /* a request found no place in the ring */
 };
 
 /* ---- requests ---- */
@@ -29,7 +30,7 @@ static void request_head(void *context, const struct http1_request_head *head) {
         c->ring_head++; /* the same head as before the send, still in its place */
         return;
     }
-    if (!exchange_queue(c, head)) connection_blind(c, TRACE_BLIND_PIPELINE);
+    if (!exchange_queue(c, head)) w->full = true;
 }
 
 static void request_end(void *context) {
@@ -38,8 +39,28 @@ static void request_end(void *context) {
 
 static const struct http1_request_ops request_ops = {.start = request_start, .head = request_head, .end = request_end};
 
-static void request_status(struct connection *c, enum http1_status status) {
-    switch (status) {
+/* What the parser made of bytes; nothing follows from it before they were really taken. */
+struct verdict {
+    enum http1_status status;
+    bool full;
+};
+
+static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again) {
+    struct writing w = {.c = c, .again = again};
+    enum http1_status status = HTTP1_OK;
+    for (int i = 0; i < count && limit > 0 && status == HTTP1_OK; i++) {
+        const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
+        size_t consumed = 0;
+        if (n == 0) continue;
+        status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, &w);
+        limit -= n;
+    }
+    return (struct verdict){status, w.full};
+}
+
+static void obey(struct connection *c, struct verdict verdict) {
+    if (verdict.full) connection_blind(c, TRACE_BLIND_PIPELINE);
+    switch (verdict.status) {
     case HTTP1_FOREIGN: connection_drop(c); break;
     case HTTP1_HTTP2:
         connection_flag(c, TRACE_CONNECTION_H2);
@@ -47,21 +68,6 @@ static void request_status(struct connection *c, enum http1_status status) {
         break;
     case HTTP1_BLIND: connection_blind(c, TRACE_BLIND_FRAMING); break;
     default: break;
-    }
-}
-
-static void feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again) {
-    struct writing w = {c, again};
-    for (int i = 0; i < count && limit > 0 && c->wire != WIRE_BLIND; i++) {
-        const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
-        size_t consumed = 0;
-        if (n == 0) continue;
-        const enum http1_status status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, &w);
-        if (status != HTTP1_OK) {
-            request_status(c, status);
-            return;
-        }
-        limit -= n;
     }
 }
 
@@ -125,21 +131,23 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
     f->parsed_bytes = total(iov, count);
     f->ring_before = c->ring_head;
     http1_request_copy(&f->snapshot, &c->request);
-    feed_request(c, iov, count, UINT64_MAX, c->ring_head);
+    const struct verdict verdict = feed_request(c, iov, count, UINT64_MAX, c->ring_head);
+    f->status = verdict.status;
+    f->full = verdict.full;
     f->ring_after = c->ring_head;
     connection_unlock_write(c);
 }
 
 /* The send took less than it was given: what the parser saw beyond that has not been said (yet). */
-static void take_back(struct flow_write *f, const struct iovec *iov, int count, uint64_t taken) {
+static struct verdict take_back(struct flow_write *f, const struct iovec *iov, int count, uint64_t taken) {
     struct connection *c = f->connection;
     if (c->ring_head != f->ring_after) { /* somebody else wrote in between: there is no telling whose bytes went first */
         connection_blind(c, TRACE_BLIND_CONCURRENT);
-        return;
+        return (struct verdict){HTTP1_OK, false};
     }
     http1_request_copy(&c->request, &f->snapshot);
     c->ring_head = f->ring_before;
-    feed_request(c, iov, count, taken, f->ring_after);
+    return feed_request(c, iov, count, taken, f->ring_after);
 }
 
 static bool still_there(const struct connection *c, uint64_t id) {
@@ -164,7 +172,9 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
         return;
     }
     if (f->parsed && c->wire != WIRE_BLIND) {
-        if (taken < f->parsed_bytes) take_back(f, iov, count, taken);
+        struct verdict verdict = {f->status, f->full};
+        if (taken < f->parsed_bytes) verdict = take_back(f, iov, count, taken);
+        obey(c, verdict);
         if (c->ring_head != f->ring_before) {
             const uint64_t precise = clock_now();
             exchange_commit(c, f->ring_before, precise);
@@ -195,7 +205,7 @@ void flow_write_unseen(struct connection *c, uint64_t n) {
     connection_established(c);
     if (!connection_lock_write(c)) return;
     if (c->wire == WIRE_NEW) connection_blind(c, TRACE_BLIND_UNSEEN);
-    struct writing w = {c, c->ring_head};
+    struct writing w = {.c = c, .again = c->ring_head};
     const bool parsed = unseen_is_parsed(c);
     if (parsed && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
@@ -291,7 +301,11 @@ static void response_status(struct reading *r, enum http1_status status) {
     case HTTP1_FOREIGN: connection_drop(r->c); break;
     case HTTP1_TUNNEL: tunnel_begins(r); break;
     case HTTP1_OK: break;
-    default: connection_blind(r->c, TRACE_BLIND_FRAMING); break;
+    default:
+        /* A server that gives up an idle connection says so unasked; what follows is its end (RFC 9110 15.5.9). */
+        if (http1_response_unasked(&r->c->response) == 408) connection_flag(r->c, TRACE_CONNECTION_NO_REUSE);
+        else connection_blind(r->c, TRACE_BLIND_FRAMING);
+        break;
     }
 }
 
@@ -308,6 +322,8 @@ static void feed_response(struct reading *r, const struct iovec *iov, int count,
         }
         n -= part;
     }
+    /* wget and others leave the trailer on the socket: the body itself is off it. */
+    if (c->body && http1_response_payload_over(&c->response)) body_end(c, BODY_DRAINED, r->now);
 }
 
 /* The peer's end, or the network's (error). plaintext_ended: no application byte can follow. Inside the reading half. */
@@ -348,6 +364,7 @@ void flow_read_before(struct flow_read *f, struct connection *c, enum flow_layer
 static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, uint64_t n, uint64_t now) {
     struct connection *c = f->connection;
     struct trace_connection *slot = c->slot;
+    if (c->wire == WIRE_BLIND && c->body) body_withdraw(c); /* the writer found out while we read */
     if (c->wire == WIRE_NEW && f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
         connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
         connection_drop(c);

@@ -23,6 +23,8 @@ struct flow_write {
     enum flow_layer layer;
     uint32_t ring_before, ring_after;
     bool parsed; /* the request parser ran over these bytes */
+    bool full;
+    enum http1_status status;
     uint64_t parsed_bytes;
     struct http1_request snapshot; /* before this call */
 };

@@ -29,7 +29,7 @@ static bool end_status_known;
 
 /* ---- start ---- */
 
-static const char *environment_options(char **envp) {
+__attribute__((cold)) static const char *environment_options(char **envp) {
     static const char name[] = "HTTPLEAK_OPTIONS=";
     for (; envp && *envp; envp++) {
         const char *e = *envp;
@@ -78,8 +78,7 @@ static bool has_recorder(int pid, const char *recorder) {
     return found;
 }
 
-void process_init(int argc, char **argv, char **envp, const char *recorder) {
-    if (getauxval(AT_SECURE)) return;
+__attribute__((cold)) void process_init(int argc, char **argv, char **envp, const char *recorder) {
     const char *text = environment_options(envp);
     if (text) { /* else the defaults stand as they are */
         char buffer[256];
@@ -168,8 +167,12 @@ void process_exiting(int status, bool known) {
         header_end(t->header, TRACE_END_EXIT, t->header->ended_ns);
 }
 
-void process_end(void) {
-    if (!process_active) return;
+static void end_trace(void);
+__attribute__((cold)) void process_end(void) {
+    if (process_active && trace) end_trace();
+}
+
+static void end_trace(void) {
     process_check_fork();
     struct trace_map *t = trace;
     if (!t || process_is_vfork_child()) return;

@@ -39,7 +39,8 @@ bool tls_enter(const void *object, bool from_library) {
     struct thread *self = &thread_self;
     process_check_fork();
     if (self->tls_object && frame < self->tls_frame) {
-        if (self->tls_object == object ? from_library : !unrelated(self->tls_object, object)) return false;
+        if (self->tls_object == object ? from_library : !unrelated(self->tls_object, object))
+            return false;
     }
     self->tls_frame = frame;
     self->tls_object = object;
@@ -61,7 +62,8 @@ const void *tls_current(void) {
 /* ---- associations ---- */
 
 static void set(uint64_t key, enum association_kind kind, uint64_t payload) {
-    if (!association_set(key, (struct association){kind, payload}, gone)) trace_lose(TRACE_LOST_TLS);
+    if (!association_set(key, (struct association){kind, payload}, gone))
+        trace_lose(TRACE_LOST_TLS);
 }
 
 static uint64_t payload_of(const struct connection *c) {
@@ -91,13 +93,15 @@ static void stop_waiting(const void *object, struct association a) {
     if (a.kind != ASSOCIATION_WAITING) return;
     const uint64_t key = association_random_key(a.payload);
     const struct association random = association_find(key);
-    if (random.kind == ASSOCIATION_OBJECT && random.payload == payload_of_object(object)) association_remove(key);
+    if (random.kind == ASSOCIATION_OBJECT && random.payload == payload_of_object(object))
+        association_remove(key);
 }
 
 static uint32_t intern_host_name(const char *name, size_t n) {
     char lower[HOST_NAME_LENGTH];
     if (n > sizeof lower) return 0;
-    for (size_t i = 0; i < n; i++) lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+    for (size_t i = 0; i < n; i++)
+        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
     return intern_string(lower, n);
 }
 
@@ -119,12 +123,14 @@ static void associate(const void *object, struct connection *c) {
         connection_note(c, &event, clock_now());
     }
     const struct association name = association_find(association_name_key(object));
-    if (name.kind == ASSOCIATION_NAME && !named_by_tunnel(c)) connection_set_host(c, (uint32_t)name.payload, c->peer_port);
+    if (name.kind == ASSOCIATION_NAME && !named_by_tunnel(c))
+        connection_set_host(c, (uint32_t)name.payload, c->peer_port);
 }
 
 static uint64_t object_random(const void *object, const struct tls_library *library) {
     uint8_t bytes[CLIENT_HELLO_RANDOM];
-    if (!library->client_random || library->client_random(library, object, bytes) != sizeof bytes) return 0;
+    if (!library->client_random || library->client_random(library, object, bytes) != sizeof bytes)
+        return 0;
     return random_hash(bytes);
 }
 
@@ -177,7 +183,8 @@ static void give_up(const void *object) {
     set(association_object_key(object), ASSOCIATION_FOREIGN, 0);
 }
 
-struct connection *tls_connection_late(const void *object, const struct tls_library *library, bool finished) {
+struct connection *tls_connection_late(const void *object, const struct tls_library *library,
+                                       bool finished) {
     struct connection *c = tls_connection(object, library);
     if (!c && finished && trace) give_up(object);
     return c;
@@ -188,15 +195,18 @@ void tls_handshake_after(const void *object, const struct tls_library *library, 
     const struct association a = association_find(association_object_key(object));
     if (a.kind == ASSOCIATION_SERVER && !library->is_server) return;
     struct connection *c = live(a);
-    if (!c) c = evidence(object, library);
+    if (!c)
+        c = evidence(object, library);
     else if (finished && c->client_random) {
         /* What was concluded from nesting holds only if the random agrees: addresses of objects come back. */
         const uint64_t random = object_random(object, library);
-        struct connection *right = random && random != c->client_random ? by_random(object, random) : NULL;
+        struct connection *right =
+            random && random != c->client_random ? by_random(object, random) : NULL;
         if (right) associate(object, c = right);
     }
     if (!finished) return;
-    if (c && library->is_http2 && library->is_http2(library, object)) connection_flag(c, TRACE_CONNECTION_H2);
+    if (c && library->is_http2 && library->is_http2(library, object))
+        connection_flag(c, TRACE_CONNECTION_H2);
     if (!c) give_up(object);
 }
 
@@ -251,7 +261,8 @@ static void nested(struct connection *c, bool hello) {
 static void host_of_hello(struct connection *c, const struct client_hello *hello) {
     const struct trace_host *host = &trace->hosts[c->slot->host];
     if (hello->name && !named_by_tunnel(c))
-        connection_set_host(c, intern_host_name((const char *)hello->name, hello->name_length), c->peer_port);
+        connection_set_host(c, intern_host_name((const char *)hello->name, hello->name_length),
+                            c->peer_port);
     else
         connection_set_host(c, host->name, host->port);
 }
@@ -268,11 +279,13 @@ static void client_hello(struct connection *c, const struct client_hello *hello)
     const struct association waiting = association_find(key);
     c->client_random = random;
     set(key, ASSOCIATION_CONNECTION, payload_of(c));
-    if (waiting.kind == ASSOCIATION_OBJECT) associate((const void *)(uintptr_t)(waiting.payload << 3), c);
+    if (waiting.kind == ASSOCIATION_OBJECT)
+        associate((const void *)(uintptr_t)(waiting.payload << 3), c);
 }
 
 static void application_data(struct connection *c, const uint8_t *bytes, size_t n) {
-    if (n >= 2 && bytes[0] == RECORD_APPLICATION_DATA && bytes[1] == 3) connection_flag(c, TRACE_CONNECTION_TLS_DATA);
+    if (n >= 2 && bytes[0] == RECORD_APPLICATION_DATA && bytes[1] == 3)
+        connection_flag(c, TRACE_CONNECTION_TLS_DATA);
 }
 
 void tls_wire_write(struct connection *c, const uint8_t *bytes, size_t n, bool first) {
@@ -295,7 +308,8 @@ void tls_wire_read(struct connection *c, const uint8_t *bytes, size_t n) {
 void tls_connection_closed(struct connection *c) {
     if (c->tls_object) {
         const struct association a = association_find(c->tls_object);
-        if (a.kind == ASSOCIATION_CONNECTION && a.payload == payload_of(c)) set(c->tls_object, ASSOCIATION_GONE, 0);
+        if (a.kind == ASSOCIATION_CONNECTION && a.payload == payload_of(c))
+            set(c->tls_object, ASSOCIATION_GONE, 0);
     }
     if (c->client_random) {
         const uint64_t key = association_random_key(c->client_random);

@@ -10,7 +10,8 @@
 /* The TLS library's own getters, asked for evidence only when an object is not known yet; each may be NULL. */
 struct tls_library {
     int (*read_fd)(const struct tls_library *, const void *object); /* -1: none */
-    size_t (*client_random)(const struct tls_library *, const void *object, uint8_t out[32]); /* bytes given */
+    size_t (*client_random)(const struct tls_library *, const void *object,
+                            uint8_t out[32]); /* bytes given */
     int (*is_server)(const struct tls_library *, const void *object);
     int (*is_http2)(const struct tls_library *, const void *object); /* ALPN chose "h2" */
 };
@@ -31,7 +32,8 @@ struct connection *tls_connection(const void *object, const struct tls_library *
  * The same after a call that found nothing before it and brought or took plaintext, so that the handshake was part of it.
  * finished: it is over, so an object that is still unknown is none of ours.
  */
-struct connection *tls_connection_late(const void *object, const struct tls_library *library, bool finished);
+struct connection *tls_connection_late(const void *object, const struct tls_library *library,
+                                       bool finished);
 /* After a handshake call returned: steps 2 and 3, ALPN. */
 void tls_handshake_after(const void *object, const struct tls_library *library, bool finished);
 /* The name the program asked for (SNI); it stands in the ClientHello as well, except an encrypted one. */

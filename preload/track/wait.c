@@ -217,6 +217,34 @@ void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *event) {
 }
 
 /*
+ * Registrations of descriptors that are no connection, by number: one store each, since servers register every socket that they
+ * accept. A number that is given out anew as a socket starts without one.
+ */
+struct early {
+    int32_t set; /* fd + 1, 0: none */
+    uint32_t events;
+};
+static struct early earlies[FD_LIMIT];
+
+void wait_epoll_early(int epfd, int op, int fd, const struct epoll_event *event) {
+    if ((unsigned)fd >= FD_LIMIT) return;
+    const bool gone = op == EPOLL_CTL_DEL || !event;
+    earlies[fd] = gone ? (struct early){0, 0} : (struct early){epfd + 1, event->events};
+}
+
+void wait_epoll_forget(int fd) {
+    if ((unsigned)fd < FD_LIMIT && earlies[fd].set) earlies[fd] = (struct early){0, 0};
+}
+
+void wait_epoll_adopt(int fd) {
+    const struct early early = earlies[fd];
+    if (!early.set) return;
+    earlies[fd] = (struct early){0, 0};
+    const struct epoll_event event = {.events = early.events};
+    wait_epoll_ctl(early.set - 1, EPOLL_CTL_ADD, fd, &event);
+}
+
+/*
  * Tells the members that somebody waits on their set. For hundreds of them that is done so seldom that it costs the program less
  * than about a hundredth; epoll_set and the waiting thread's slot tell the rest exactly.
  */

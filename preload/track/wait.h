@@ -16,6 +16,12 @@ void wait_select_end(int nfds, const fd_set *readable, const fd_set *writable, i
 
 /* epoll: sets that hold a tracked connection are known by their fd. */
 void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *); /* after it succeeded */
+/* The same for a fd that is no connection (yet): nginx and others register a socket before they connect it. */
+void wait_epoll_early(int epfd, int op, int fd, const struct epoll_event *);
+/* A connection was made of fd: what was registered for it early is its interest now. */
+void wait_epoll_adopt(int fd);
+/* A new socket has that number: nothing is registered for it. */
+void wait_epoll_forget(int fd);
 bool wait_epoll_begin(int epfd); /* true: call end */
 void wait_epoll_end(int epfd);
 /* The set's fd is gone (called by connection_fd_closing for FD_EPOLL entries). */
