@@ -296,6 +296,46 @@ START_TEST(colour_and_width_follow_the_environment) {
 }
 END_TEST
 
+/* Any byte of a trace may be wrong: all the way to the outputs nothing may crash, and what comes out is still JSON. */
+START_TEST(survives_any_flipped_byte) {
+    for (uint32_t i = 0; i < 3; i++) {
+        struct trace_connection *connection = builder_connection(builder);
+        builder_body(builder, connection);
+        builder_worker(builder, connection, 2000 + i, true, false, TRACE_WAIT_COND);
+    }
+    answered();
+    silent();
+    for (uint16_t type = 1; type < TRACE_EVENT_MODULE; type++)
+        builder_event(builder,
+                      (struct trace_event){.type = type, .connection = 1, .object = 1, .a = 1});
+    srand(4712);
+    size_t judged = 0;
+    for (int round = 0; round < 3000; round++) {
+        const struct trace_region *region = &builder->header->regions[rand() % TRACE_REGION_COUNT];
+        uint8_t *at = round % 4 == 0 ? builder->image + rand() % (int)sizeof(struct trace_header)
+                                     : builder->image + region->offset + rand() % 1024;
+        const uint8_t good = *at;
+        *at = round % 3 ? (uint8_t)(rand() % 256) : (uint8_t)(1u << rand() % 8 ^ good);
+        struct trace_error error;
+        struct trace_file *file = trace_file_open(builder_write(builder), &error);
+        *at = good;
+        if (!file) continue;
+        struct model *any = model_new(&(struct model_options){.no_refresh = true});
+        if (model_add_trace(any, file, NULL, &error) == 0) {
+            report = rules_evaluate(any, NULL, NULL);
+            json_decref(json_of());
+            free(text_of(&(struct render_options){.width = 80, .verbose = true}));
+            report_free(report);
+            report = NULL;
+            judged++;
+        }
+        model_free(any);
+        trace_file_close(file);
+    }
+    ck_assert_uint_gt(judged, 1000);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_told) {
     leak_five();
     FILE *full = fopen("/dev/full", "w");
@@ -320,6 +360,7 @@ int main(void) {
         escaping,
         numbers_and_ages,
         colour_and_width_follow_the_environment,
+        survives_any_flipped_byte,
         a_full_disk_is_told,
         NULL,
     };
