@@ -137,7 +137,7 @@ def connecting(scratch):
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         port = listener.getsockname()[1]
-        argv = [harness.program("rawleak"), f"http://localhost:{port}/", "connecting", "3"]
+        argv = [harness.program("rawleak"), f"http://localhost:{port}/", "connecting", "3", "2"]
         result = scratch.run(argv, "--grace", "1")
     equal("status", result.status, 23)
     check(count(result.report, "response-abandoned", "error") == 3, lambda: brief(result.report))

@@ -6,7 +6,7 @@ The control port answers /_stats with {"http": COUNTS, "https": COUNTS} and /_cl
 COUNTS = {accepts, requests, responses_completed, bodies_completed}: a completed response was written to its last byte, and it
 counts under bodies_completed too if its framing gave it a body.
 
-  /bytes/N        N bytes with Content-Length         /chunked/N      N bytes, chunked, with a trailer
+  /bytes/N        N bytes with Content-Length         /chunked/N      N bytes, chunked, with a trailer (not with trailer=0)
   /close/N        N bytes, ended by closing           /slow/N?ms=M    N bytes, 1 KiB each M ms (20); more path is ignored
   /hang           never answers                       /longpoll/SECS  answers after SECS
   /events?n=N     an event each 200 ms, N or endless  /head-then-stall  a head that promises 256 KiB, and nothing more
@@ -81,12 +81,13 @@ class Exchange:
         await self.answer(200, int(size))
 
     async def get_chunked(self, size):
-        self.head(200, ["Transfer-Encoding: chunked", "Trailer: X-Sum"])
+        trailer = b"" if self.query.get("trailer") == "0" else b"X-Sum: 1\r\n"
+        self.head(200, ["Transfer-Encoding: chunked", *["Trailer: X-Sum"][:len(trailer)]])
         if self.method != "HEAD":
             for start in range(0, int(size), 10000):
                 data = BLOCK[:min(10000, int(size) - start)]
                 await self.send(b"%x;note=\"a;b\"\r\n%s\r\n" % (len(data), data))
-            await self.send(b"0\r\nX-Sum: 1\r\n\r\n")
+            await self.send(b"0\r\n" + trailer + b"\r\n")
         await self.completed(self.method != "HEAD")
 
     async def get_close(self, size):
@@ -260,7 +261,8 @@ async def main(directory):
         else:
             def handler(reader, writer, counts=scheme_counts[name]):
                 return serve_connection(counts, reader, writer)
-        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls, backlog=1024)
+        patience = {"ssl_shutdown_timeout": 0.3} if tls else {}  # not every client answers a close_notify
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls, backlog=1024, **patience)
         ports[name] = server.sockets[0].getsockname()[1]
     Counts.tunnel_port = ports["https"]
     print(json.dumps(ports), flush=True)
