@@ -1,6 +1,7 @@
 /*
- * OpenSSL's BIO_f_ssl: a BIO that is an SSL object (BIO_new_ssl_connect). Its reads and writes call SSL_read's inside directly,
- * so they are taken here. Only calls on that very BIO count: what goes through a buffer before it comes by as a call of libcrypto.
+ * OpenSSL's BIO_f_ssl: a BIO that is an SSL object (BIO_new_ssl_connect). Its reads and writes call
+ * SSL_read's inside directly, so they are taken here. Only calls on that very BIO count: what goes
+ * through a buffer before it comes by as a call of libcrypto.
  */
 #include "interpose/openssl.h"
 #include "interpose/tls_call.h"

@@ -1,4 +1,4 @@
-/* GnuTLS: plaintext at gnutls_record_send and _recv, and which session works on which connection. */
+/* GnuTLS: plaintext at gnutls_record_send and _recv, and which session works on what. */
 #include <string.h>
 
 #include "interpose/tls_call.h"
@@ -36,7 +36,8 @@ static int is_http2(const struct tls_library *library, const void *session) {
            memcmp(name.data, "h2", 2) == 0;
 }
 
-/* No read_fd: what gnutls_transport_get_int gives is garbage when the program has functions of its own for the transport. */
+/* No read_fd: what gnutls_transport_get_int gives is garbage when the program has functions of its
+ * own for the transport. */
 static const struct tls_flavor gnutls = {
     .library = {NULL, client_random, NULL, is_http2},
     .marker = "gnutls_init",
@@ -50,7 +51,8 @@ static void read_after(struct flow_read *flow, const struct tls_real *found, con
                        void *buffer, size_t wanted, ssize_t result, int error) {
     ssize_t bytes = result;
     if (result == E_INTERRUPTED) error = EINTR;
-    /* An end of the socket without close_notify is an error of the library, but the end of plaintext all the same. */
+    /* An end of the socket without close_notify is an error of the library, but the end of
+     * plaintext all the same. */
     else if (result < 0 && result != E_AGAIN && flow->connection && flow->connection->eof)
         bytes = error == ECONNRESET ? -1 : 0;
     else if (result < 0)
@@ -105,8 +107,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_recv_packet(void *session, void **packet) 
 }
 
 /*
- * Data NULL and size 0 sends on what an earlier call gave EAGAIN for; its result is that of the earlier call, whose bytes are
- * the program's no more.
+ * Data NULL and size 0 sends on what an earlier call gave EAGAIN for; its result is that of the
+ * earlier call, whose bytes are the program's no more.
  */
 static void write_after(struct flow_write *flow, const struct tls_real *found, const void *session,
                         const struct iovec *iov, ssize_t result) {

@@ -1,4 +1,5 @@
-/* Reads a loaded module's segments, dynamic section and bound references (gABI, "Dynamic Section", "Relocation"). */
+/* Reads a loaded module's segments, dynamic section and bound references (gABI, "Dynamic Section",
+ * "Relocation"). */
 #include "interpose/loaded.h"
 
 #include <elf.h>

@@ -1,4 +1,5 @@
-/* A loaded module as a party to a binding: where it lies, what it defines and needs, what its references are bound to. */
+/* A loaded module as a party to a binding: where it lies, what it defines and needs, what its
+ * references are bound to. */
 #ifndef INTERPOSE_LOADED_H
 #define INTERPOSE_LOADED_H
 

@@ -1,4 +1,5 @@
-/* OpenSSL 1.1 and 3, and whatever has its names: plaintext at SSL_read and SSL_write, and which object works on which fd. */
+/* OpenSSL 1.1 and 3, and whatever has its names: plaintext at SSL_read and SSL_write, and which
+ * object works on which fd. */
 #include <string.h>
 
 #include "interpose/openssl.h"
@@ -18,7 +19,8 @@ static void *getter(const struct tls_library *library, int which) {
     return tls_getter((const struct tls_module *)library, which);
 }
 
-/* SSL_get_rfd without a BIO puts an error into the queue, which SSL_get_error would give to the program. */
+/* SSL_get_rfd without a BIO puts an error into the queue, which SSL_get_error would give to the
+ * program. */
 static int read_fd(const struct tls_library *library, const void *ssl) {
     void *(*rbio)(const void *) = getter(library, GET_RBIO);
     int (*rfd)(const void *) = getter(library, GET_RFD);
@@ -50,15 +52,16 @@ const struct tls_flavor openssl = {
                 "SSL_get0_alpn_selected", "SSL_get_shutdown", "SSL_get_error"},
 };
 
-/* Errors of the network that a read of plaintext ends with; anything else in errno is older than the call. */
+/* Errors of the network that a read of plaintext ends with; anything else in errno is older than
+ * the call. */
 static bool is_network_error(int error) {
     return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE || error == ECONNABORTED ||
            error == ENETDOWN || error == ENETUNREACH || error == EHOSTUNREACH;
 }
 
 /*
- * A read that gave nothing: the peer said that it ends (close_notify), or its end of the socket came without that and the
- * library does not ask for more, or there is nothing yet.
+ * A read that gave nothing: the peer said that it ends (close_notify), or its end of the socket
+ * came without that and the library does not ask for more, or there is nothing yet.
  */
 ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl,
                              const struct connection *c, int result, int *error) {
@@ -167,7 +170,8 @@ HTTPLEAK_EXPORT int SSL_write_ex(void *ssl, const void *buffer, size_t size, siz
     return r;
 }
 
-/* Data before the handshake is over (RFC 8446 section 2.3): the ClientHello goes out in the same call. */
+/* Data before the handshake is over (RFC 8446 section 2.3): the ClientHello goes out in the same
+ * call. */
 HTTPLEAK_EXPORT int SSL_write_early_data(void *ssl, const void *buffer, size_t size,
                                          size_t *bytes) {
     TLS_FIND(openssl, SSL_write_early_data, 0);
@@ -229,7 +233,8 @@ HTTPLEAK_EXPORT int SSL_shutdown(void *ssl) {
 
 /* ---- what an object works on ---- */
 
-/* Not when the library does it by itself: every handshake begins with SSL_clear, inside SSL_connect. */
+/* Not when the library does it by itself: every handshake begins with SSL_clear, inside
+ * SSL_connect. */
 #define RESET(ssl)                                                                                 \
     do {                                                                                           \
         if (process_active && !found.from_library) tls_object_reset(ssl);                          \

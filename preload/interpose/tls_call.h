@@ -10,7 +10,8 @@
 #include "track/flow.h"
 #include "track/process.h"
 
-/* Declares `found` and `call`, the real function. Nobody defines it: the wrapper fails as the function itself would. */
+/* Declares `found` and `call`, the real function. Nobody defines it: the wrapper fails as the
+ * function itself would. */
 #define TLS_FIND(flavor, symbol, failure)                                                          \
     struct tls_real found;                                                                         \
     if (!tls_real_find(&found, &(flavor), #symbol, __builtin_return_address(0))) return failure;   \

@@ -1,4 +1,5 @@
-/* Finds what a TLS call would have been bound to without us, from the caller's own bindings, and remembers it per call site. */
+/* Finds what a TLS call would have been bound to without us, from the caller's own bindings, and
+ * remembers it per call site. */
 #include <stddef.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ static void *function_of(const struct loaded *module, const char *name) {
     return image_find(&module->image, name, image_hash(name));
 }
 
-/* A library whose addresses another one has now is gone, and so is everybody who could have used its record. */
+/* A library whose addresses another one has now is gone, and so is everybody who could have used
+ * its record. */
 static const struct tls_module *module_for(const struct loaded *image,
                                            const struct tls_flavor *flavor) {
     struct tls_module fresh = {
@@ -48,8 +50,9 @@ static const struct tls_module *module_for(const struct loaded *image,
 }
 
 /*
- * The library of this thread's last call. Who calls from inside the recorder is that library: it left the function that we had
- * called by a jump into another one (gnutls_record_send does), so the return address is still ours.
+ * The library of this thread's last call. Who calls from inside the recorder is that library: it
+ * left the function that we had called by a jump into another one (gnutls_record_send does), so the
+ * return address is still ours.
  */
 static __thread const struct tls_module *last_module __attribute__((tls_model("initial-exec")));
 
@@ -92,7 +95,8 @@ static int consider(struct dl_phdr_info *info, size_t size, void *context) {
     void *function = s->count < CANDIDATES ? image_find(&image.image, s->name, s->hash) : NULL;
     if (!function) return 0;
     if (!function_of(&image, s->flavor->marker)) {
-        /* Another preload: those before us have been called already, and one that calls on means what comes after it. */
+        /* Another preload: those before us have been called already, and one that calls on means
+         * what comes after it. */
         if (!s->past_recorder || loaded_holds(&image, s->caller)) return 0;
         if (s->preload == CANDIDATES) s->preload = s->count;
     }
@@ -102,9 +106,10 @@ static int consider(struct dl_phdr_info *info, size_t size, void *context) {
 }
 
 /*
- * Several libraries define the name. Another preload comes first, as it would have without us. Then the caller's own bindings
- * decide: its references to names that we do not interpose were bound by the rules that we would otherwise have to rebuild
- * (scopes, symbol versions). Only a caller that is bound to none of them yet is judged by what it names as needed.
+ * Several libraries define the name. Another preload comes first, as it would have without us. Then
+ * the caller's own bindings decide: its references to names that we do not interpose were bound by
+ * the rules that we would otherwise have to rebuild (scopes, symbol versions). Only a caller that
+ * is bound to none of them yet is judged by what it names as needed.
  */
 static unsigned choose(const struct search *s) {
     if (s->preload < CANDIDATES) return s->preload;

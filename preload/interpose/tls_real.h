@@ -1,6 +1,6 @@
 /*
- * The real functions of TLS libraries. Unlike those of libc they are looked up by who calls: libssl is often loaded with local
- * scope (Python, Perl), and a process may hold several copies of it.
+ * The real functions of TLS libraries. Unlike those of libc they are looked up by who calls: libssl
+ * is often loaded with local scope (Python, Perl), and a process may hold several copies of it.
  */
 #ifndef INTERPOSE_TLS_REAL_H
 #define INTERPOSE_TLS_REAL_H
@@ -15,8 +15,8 @@
 /* A kind of TLS library: what we ask it ourselves. */
 struct tls_flavor {
     struct tls_library library; /* its functions get the struct tls_module that they are in */
-    const char *
-        marker; /* who exports a name of ours, but not this one, is no TLS library but another preload */
+    const char *marker; /* who exports a name of ours, but not this one, is no TLS library but
+                           another preload */
     const char *getters[TLS_GETTERS]; /* NULL: no more */
 };
 
@@ -36,9 +36,10 @@ struct tls_real {
 };
 
 /*
- * The function called name that caller (a return address) would have been bound to without us; false: nobody defines it.
- * name must be a string of static storage, always the same one. 5 ns when the call site is known; else it looks through the
- * loaded modules, without malloc and without the loader's main lock.
+ * The function called name that caller (a return address) would have been bound to without us;
+ * false: nobody defines it. name must be a string of static storage, always the same one. 5 ns when
+ * the call site is known; else it looks through the loaded modules, without malloc and without the
+ * loader's main lock.
  */
 bool tls_real_find(struct tls_real *, const struct tls_flavor *, const char *name,
                    const void *caller);

@@ -1,4 +1,5 @@
-/* A hash table of 16-byte entries in .bss: two candidate buckets of eight entries, no chains; untouched pages cost nothing. */
+/* A hash table of 16-byte entries in .bss: two candidate buckets of eight entries, no chains;
+ * untouched pages cost nothing. */
 #include "track/association.h"
 #include "track/process.h"
 

@@ -1,4 +1,5 @@
-/* The ClientHello (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2) in the first TLS record of a connection. */
+/* The ClientHello (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2) in the first TLS record of a
+ * connection. */
 #ifndef TRACK_CLIENT_HELLO_H
 #define TRACK_CLIENT_HELLO_H
 
@@ -16,7 +17,7 @@ struct client_hello { /* both point into the bytes that were parsed */
     size_t name_length;
 };
 
-/* False: no ClientHello. What a cut one still shows is given all the same. Reads no byte beyond n. */
+/* False: no ClientHello. What a cut one still shows is given all the same. Reads nothing beyond. */
 bool client_hello_parse(const uint8_t *bytes, size_t n, struct client_hello *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* Which TLS object carries which connection: nested socket calls, the object's fd, the random of the ClientHello. */
+/* Which TLS object carries which connection: nested socket calls, the object's fd, the random of
+ * the ClientHello. */
 #include <string.h>
 
 #include "track/association.h"
@@ -23,7 +24,8 @@ static bool gone(uint64_t payload) {
     return !live((struct association){ASSOCIATION_CONNECTION, payload});
 }
 
-/* Both are known to run on connections of their own: one call was not made for the other (a fetch inside a callback). */
+/* Both are known to run on connections of their own: one call was not made for the other (a fetch
+ * inside a callback). */
 static bool unrelated(const void *a, const void *b) {
     const struct connection *first = live(association_find(association_object_key(a)));
     const struct connection *second = live(association_find(association_object_key(b)));
@@ -31,8 +33,9 @@ static bool unrelated(const void *a, const void *b) {
 }
 
 /*
- * A nested call stands deeper on the stack than the one it is nested in, and on the same object only the library itself
- * makes one. Otherwise the outer call was left by longjmp, an exception or a switch to another stack: it is over.
+ * A nested call stands deeper on the stack than the one it is nested in, and on the same object
+ * only the library itself makes one. Otherwise the outer call was left by longjmp, an exception or
+ * a switch to another stack: it is over.
  */
 bool tls_enter(const void *object, bool from_library) {
     const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
@@ -134,7 +137,8 @@ static uint64_t object_random(const void *object, const struct tls_library *libr
     return random_hash(bytes);
 }
 
-/* Step 3 from the object's side: the connection that sent this random, or a note for the one that will. */
+/* Step 3 from the object's side: the connection that sent this random, or a note for the one that
+ * will. */
 static struct connection *by_random(const void *object, uint64_t random) {
     if (random == 0) return NULL;
     struct connection *c = live(association_find(association_random_key(random)));
@@ -148,7 +152,8 @@ static struct connection *by_random(const void *object, uint64_t random) {
     return NULL;
 }
 
-/* Steps 2 and 3. The fd alone is not believed: it may have been closed and given out anew, or carry a tunnel. */
+/* Steps 2 and 3. The fd alone is not believed: it may have been closed and given out anew, or carry
+ * a tunnel. */
 static struct connection *evidence(const void *object, const struct tls_library *library) {
     if (!library) return NULL;
     if (library->is_server && library->is_server(library, object)) {
@@ -198,7 +203,8 @@ void tls_handshake_after(const void *object, const struct tls_library *library, 
     if (!c)
         c = evidence(object, library);
     else if (finished && c->client_random) {
-        /* What was concluded from nesting holds only if the random agrees: addresses of objects come back. */
+        /* What was concluded from nesting holds only if the random agrees: addresses of objects
+         * come back. */
         const uint64_t random = object_random(object, library);
         struct connection *right =
             random && random != c->client_random ? by_random(object, random) : NULL;
@@ -216,7 +222,8 @@ void tls_server_name(const void *object, const char *name, size_t n) {
     if (id) set(association_name_key(object), ASSOCIATION_NAME, id);
 }
 
-/* Also without a trace: GnuTLS does not say later which side a session is, and this process may be its own client. */
+/* Also without a trace: GnuTLS does not say later which side a session is, and this process may be
+ * its own client. */
 void tls_object_server(const void *object) {
     set(association_object_key(object), ASSOCIATION_SERVER, 0);
 }
@@ -237,7 +244,8 @@ void tls_object_free(const void *object) {
 
 /* ---- the wire ---- */
 
-/* Step 1. hello: a ClientHello goes out, which an object that was used before sends only for a new start. */
+/* Step 1. hello: a ClientHello goes out, which an object that was used before sends only for a new
+ * start. */
 static void nested(struct connection *c, bool hello) {
     const void *object = tls_current();
     if (!object) return;
@@ -318,7 +326,8 @@ void tls_connection_closed(struct connection *c) {
     }
 }
 
-/* The entries of the parent are of another generation now: they read as unknown, and give way first. */
+/* The entries of the parent are of another generation now: they read as unknown, and give way
+ * first. */
 void tls_after_fork(void) {
     thread_self.tls_object = NULL;
 }

@@ -1,13 +1,15 @@
 /*
- * TLS objects (SSL *, gnutls_session_t) and the connections they run on, found in three steps: the socket calls nested in a TLS
- * call, the object's read fd, the ClientHello's random (memory BIOs). Objects are told apart by their address only.
+ * TLS objects (SSL *, gnutls_session_t) and the connections they run on, found in three steps: the
+ * socket calls nested in a TLS call, the object's read fd, the ClientHello's random (memory BIOs).
+ * Objects are told apart by their address only.
  */
 #ifndef TRACK_TLS_H
 #define TRACK_TLS_H
 
 #include "track/connection.h"
 
-/* The TLS library's own getters, asked for evidence only when an object is not known yet; each may be NULL. */
+/* The TLS library's own getters, asked for evidence only when an object is not known yet; each may
+ * be NULL. */
 struct tls_library {
     int (*read_fd)(const struct tls_library *, const void *object); /* -1: none */
     size_t (*client_random)(const struct tls_library *, const void *object,
@@ -17,35 +19,41 @@ struct tls_library {
 };
 
 /*
- * A TLS call on object begins / is over. from_library: the caller is the TLS library itself. Nested calls (a library that
- * calls its own exported functions, TLS inside TLS) return false from tls_enter and must do nothing but the real call. A
- * cancelled or longjmp'ed call heals itself: the stack pointer and the caller tell.
+ * A TLS call on object begins / is over. from_library: the caller is the TLS library itself. Nested
+ * calls (a library that calls its own exported functions, TLS inside TLS) return false from
+ * tls_enter and must do nothing but the real call. A cancelled or longjmp'ed call heals itself: the
+ * stack pointer and the caller tell.
  */
 bool tls_enter(const void *object, bool from_library);
 void tls_leave(void);
 /* The object of the TLS call that this socket call is nested in; NULL outside. */
 const void *tls_current(void);
 
-/* The connection of an object, NULL if it is none of ours or not known. library gives what steps 2 and 3 need; may be NULL. */
+/* The connection of an object, NULL if it is none of ours or not known. library gives what steps 2
+ * and 3 need; may be NULL. */
 struct connection *tls_connection(const void *object, const struct tls_library *library);
 /*
- * The same after a call that found nothing before it and brought or took plaintext, so that the handshake was part of it.
- * finished: it is over, so an object that is still unknown is none of ours.
+ * The same after a call that found nothing before it and brought or took plaintext, so that the
+ * handshake was part of it. finished: it is over, so an object that is still unknown is none of
+ * ours.
  */
 struct connection *tls_connection_late(const void *object, const struct tls_library *library,
                                        bool finished);
 /* After a handshake call returned: steps 2 and 3, ALPN. */
 void tls_handshake_after(const void *object, const struct tls_library *library, bool finished);
-/* The name the program asked for (SNI); it stands in the ClientHello as well, except an encrypted one. */
+/* The name the program asked for (SNI); it stands in the ClientHello as well, except an encrypted
+ * one. */
 void tls_server_name(const void *object, const char *name, size_t n);
 /* The object was made for the server's side. */
 void tls_object_server(const void *object);
-/* It starts anew or was tied to another fd: what was known of its connection does not hold any more. */
+/* It starts anew or was tied to another fd: what was known of its connection does not hold any
+ * more. */
 void tls_object_reset(const void *object);
 /* The object is gone (or was just made at an address that had another one before). */
 void tls_object_free(const void *object);
 
-/* From flow.c: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call. first: its first bytes. */
+/* From flow.c: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call.
+ * first: its first bytes. */
 void tls_wire_write(struct connection *, const uint8_t *bytes, size_t n, bool first);
 void tls_wire_read(struct connection *, const uint8_t *bytes, size_t n);
 /* The connection ended. */

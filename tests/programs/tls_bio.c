@@ -1,6 +1,10 @@
 /*
- * An https GET through OpenSSL's own connecting BIO, with no SSL_ call for its bytes: tls_bio plain|buffered|ex URL
- * buffered puts a buffer in front of it, as programs do that read lines; ex uses the functions of OpenSSL 1.1.1.
+ * An https GET through OpenSSL's own connecting BIO, with no SSL_ call for its bytes:
+ *
+ *   tls_bio plain|buffered|ex URL
+ *
+ * buffered puts a buffer in front of it, as programs do that read lines; ex uses the functions of
+ * OpenSSL 1.1.1.
  */
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
@@ -23,11 +27,14 @@ int main(int argc, char **argv) {
     const struct raw_url url = raw_parse(argv[2]);
     const int buffered = strcmp(argv[1], "buffered") == 0, ex = strcmp(argv[1], "ex") == 0;
     BIO *bio = ssl_bio(&url);
-    if (BIO_do_connect(bio) <= 0 || BIO_do_handshake(bio) <= 0) raw_die("handshake");
+    if (BIO_do_handshake(bio) <= 0) raw_die("handshake");
     if (buffered) bio = BIO_push(BIO_new(BIO_f_buffer()), bio);
 
     char text[8192];
-    size_t total = 0, n = (size_t)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: bio.example\r\nConnection: close\r\n\r\n", url.path);
+    size_t total = 0,
+           n = (size_t)snprintf(text, sizeof text,
+                                "GET %s HTTP/1.1\r\nHost: bio.example\r\nConnection: close\r\n\r\n",
+                                url.path);
     if (ex ? BIO_write_ex(bio, text, n, &n) != 1 : BIO_puts(bio, text) <= 0) raw_die("write");
     if (BIO_flush(bio) <= 0) raw_die("flush");
     if (buffered) {

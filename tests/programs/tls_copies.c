@@ -1,6 +1,6 @@
 /*
- * A program that knows no TLS: it loads the plugins it is given with local scope, fetches URL once with each, in turn, closes the
- * first and fetches once more with the others: tls_copies URL PLUGIN...
+ * A program that knows no TLS: tls_copies URL PLUGIN... loads the plugins with local scope, fetches
+ * URL once with each, in turn, closes the first and fetches once more with the others.
  */
 #include <dlfcn.h>
 

@@ -1,9 +1,10 @@
 /*
  * An https GET over one GnuTLS session: tls_gnutls nested|random|packet|resume URL [half]
  *
- * nested: transport functions of the program's own that do the socket I/O, the ClientHello going out in two pieces. random: ones
- * that only move bytes to and from memory, the socket I/O being done outside. packet: gnutls_record_recv_packet. resume: a
- * socket that does not block and takes little at a time, for a POST whose sends are resumed in the ways that GnuTLS knows.
+ * nested: transport functions of the program's own that do the socket I/O, the ClientHello going
+ * out in two pieces. random: ones that only move bytes to and from memory, the socket I/O being
+ * done outside. packet: gnutls_record_recv_packet. resume: a socket that does not block and takes
+ * little at a time, for a POST whose sends are resumed in the ways that GnuTLS knows.
  */
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
@@ -63,7 +64,8 @@ static int pull_timeout(gnutls_transport_ptr_t session, unsigned ms) {
     return is_nested || incoming.end > incoming.start;
 }
 
-/* Between the calls: sends what is queued, fetches more when the library wants it. False at the end of the socket. */
+/* Between the calls: sends what is queued, fetches more when the library wants it. False at the end
+ * of the socket. */
 static bool pump(ssize_t result) {
     if (outgoing.end > 0) send_all(outgoing.bytes, outgoing.end);
     outgoing.end = 0;
@@ -86,7 +88,8 @@ static void upload(gnutls_session_t session) {
         while (r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED) {
             if (poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1) < 0) raw_die("poll");
             with_data = !with_data;
-            r = with_data ? gnutls_record_send(session, block, n) : gnutls_record_send(session, NULL, 0);
+            r = with_data ? gnutls_record_send(session, block, n)
+                          : gnutls_record_send(session, NULL, 0);
         }
         if (r < 0) raw_die(gnutls_strerror((int)r));
         sent += (size_t)r;
@@ -131,18 +134,22 @@ int main(int argc, char **argv) {
     }
 
     int status;
-    do status = gnutls_handshake(session);
+    do
+        status = gnutls_handshake(session);
     while (status != 0 && !gnutls_error_is_fatal(status) && pump(status));
     if (status != 0) raw_die("handshake");
     pump(0);
 
     char text[1 << 14];
-    const int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: steps.example\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
-                           resume ? "POST" : "GET", url.path, resume ? UPLOAD : 0);
+    const int n = snprintf(
+        text, sizeof text,
+        "%s %s HTTP/1.1\r\nHost: steps.example\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+        resume ? "POST" : "GET", url.path, resume ? UPLOAD : 0);
     if (gnutls_record_send(session, text, (size_t)n) != n) raw_die("request");
     if (resume) upload(session);
     pump(0);
-    size_t total = 0, wanted = argc > 3 ? strtoul(strrchr(url.path, '/') + 1, NULL, 10) / 2 : SIZE_MAX;
+    size_t total = 0,
+           wanted = argc > 3 ? strtoul(strrchr(url.path, '/') + 1, NULL, 10) / 2 : SIZE_MAX;
     while (total < wanted) {
         const ssize_t r = receive(session, as_packet, text, sizeof text);
         if (r > 0) total += (size_t)r;

@@ -3,9 +3,10 @@
  *
  *   tls_steps nested|fd|random URL [half]
  *
- * nested: a BIO of the program's own, without a fd, that does its socket I/O inside the TLS call. fd: one that names its fd, but
- * is filled and emptied outside TLS calls. random: one without a fd, filled and emptied outside. The ClientHello goes out in
- * two pieces but for random, so that no single write shows its random. half: exits with half of the body unread.
+ * nested: a BIO of the program's own, without a fd, that does its socket I/O inside the TLS call.
+ * fd: one that names its fd, but is filled and emptied outside TLS calls. random: one without a fd,
+ * filled and emptied outside. The ClientHello goes out in two pieces but for random, so that no
+ * single write shows its random. half: exits with half of the body unread.
  */
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
@@ -67,7 +68,8 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
     return 0;
 }
 
-/* Between the TLS calls: what is queued goes out; if the library wants more, more is read. False at the end of the socket. */
+/* Between the TLS calls: what is queued goes out; if the library wants more, more is read. False at
+ * the end of the socket. */
 static int pump(SSL *ssl, int result) {
     if (outgoing.end > 0) send_all(outgoing.bytes, outgoing.end);
     outgoing.end = 0;
@@ -99,15 +101,19 @@ int main(int argc, char **argv) {
     SSL_set_bio(ssl, bio, bio);
 
     int r;
-    do r = SSL_connect(ssl);
+    do
+        r = SSL_connect(ssl);
     while (r != 1 && pump(ssl, r));
     if (r != 1) raw_die("handshake");
 
     char text[1 << 14];
-    const int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: steps.example\r\nConnection: close\r\n\r\n", url.path);
+    const int n =
+        snprintf(text, sizeof text,
+                 "GET %s HTTP/1.1\r\nHost: steps.example\r\nConnection: close\r\n\r\n", url.path);
     if (SSL_write(ssl, text, n) != n) raw_die("SSL_write");
     pump(ssl, 1);
-    size_t total = 0, wanted = argc > 3 ? strtoul(strrchr(url.path, '/') + 1, NULL, 10) / 2 : SIZE_MAX;
+    size_t total = 0,
+           wanted = argc > 3 ? strtoul(strrchr(url.path, '/') + 1, NULL, 10) / 2 : SIZE_MAX;
     while (total < wanted) {
         r = SSL_read(ssl, text, sizeof text);
         if (r > 0) total += (size_t)r;

@@ -4,12 +4,14 @@
 #include <string.h>
 
 static void put(struct hello *h, unsigned size, size_t value) {
-    while (size-- > 0) h->bytes[h->size++] = (uint8_t)(value >> 8 * size);
+    while (size-- > 0)
+        h->bytes[h->size++] = (uint8_t)(value >> 8 * size);
 }
 
 static void set_length(struct hello *h, size_t at, unsigned size) {
     const size_t value = h->size - at - size;
-    for (unsigned i = 0; i < size; i++) h->bytes[at + i] = (uint8_t)(value >> 8 * (size - 1 - i));
+    for (unsigned i = 0; i < size; i++)
+        h->bytes[at + i] = (uint8_t)(value >> 8 * (size - 1 - i));
 }
 
 static void put_name(struct hello *h, const char *name) {
@@ -30,9 +32,11 @@ struct hello hello_make(const char *name, uint8_t seed) {
     put(&h, 1, 1); /* client_hello */
     put(&h, 3, 0);
     put(&h, 2, 0x0303);
-    for (unsigned i = 0; i < 32; i++) put(&h, 1, (uint8_t)(seed * 37 + i * 11 + 1));
+    for (unsigned i = 0; i < 32; i++)
+        put(&h, 1, (uint8_t)(seed * 37 + i * 11 + 1));
     put(&h, 1, 32); /* session id */
-    for (unsigned i = 0; i < 32; i++) put(&h, 1, i);
+    for (unsigned i = 0; i < 32; i++)
+        put(&h, 1, i);
     put(&h, 2, 4); /* cipher suites */
     put(&h, 4, 0x13011302);
     put(&h, 2, 0x0100); /* compression: none */

@@ -10,7 +10,7 @@ struct hello {
     size_t size, name_end; /* name_end: where the server name is complete */
 };
 
-/* One with that server name (NULL: none) and a random made of seed, which stands at bytes 11 to 42. */
+/* One with that server name (NULL: none) and a random made of seed, at bytes 11 to 42. */
 struct hello hello_make(const char *name, uint8_t seed);
 
 #endif

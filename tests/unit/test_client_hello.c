@@ -1,4 +1,5 @@
-/* The ClientHello parser: what it finds, every truncation flush against a guard page, and bytes of any kind. */
+/* The ClientHello parser: what it finds, every truncation flush against a guard page, and bytes of
+ * any kind. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,8 @@ START_TEST(no_byte_leads_outside) {
             struct client_hello out;
             client_hello_parse(bytes, changed.size, &out);
             if (out.random) ck_assert(out.random + 32 <= bytes + changed.size);
-            if (out.name) ck_assert(out.name >= bytes && out.name + out.name_length <= bytes + changed.size);
+            if (out.name)
+                ck_assert(out.name >= bytes && out.name + out.name_length <= bytes + changed.size);
             if (out.name) ck_assert_uint_le(out.name_length, 255);
         }
 }
@@ -73,7 +75,8 @@ END_TEST
 
 START_TEST(what_is_no_hello_is_none) {
     static const char *const others[] = {"GET / HTTP/1.1\r\n\r\n",
-                                         "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00", "\x17\x03\x03\x00\x10", "PRI * HTTP/2.0"};
+                                         "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00",
+                                         "\x17\x03\x03\x00\x10", "PRI * HTTP/2.0"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct client_hello out;
         ck_assert(!client_hello_parse((const uint8_t *)others[i], i == 2 ? 5 : 10, &out));

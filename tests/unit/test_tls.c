@@ -1,4 +1,5 @@
-/* TLS objects and their connections: the three steps, nesting and how it heals, and the table that remembers it all. */
+/* TLS objects and their connections: the three steps, nesting and how it heals, and the table that
+ * remembers it all. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <setjmp.h>
@@ -60,7 +61,8 @@ static void sends_hello(struct connection *c, const struct hello *h) {
 
 static const char *host_of(const struct connection *c) {
     const uint32_t name = trace->hosts[c->slot->host].name;
-    return ((const struct trace_string *)(const void *)(trace->strings + (uint64_t)name * 8))->bytes;
+    return ((const struct trace_string *)(const void *)(trace->strings + (uint64_t)name * 8))
+        ->bytes;
 }
 
 /* ---- a TLS library that shows what the test says ---- */
@@ -178,7 +180,8 @@ START_TEST(a_server_is_never_taken_for_the_client) {
     struct connection *c;
     const int fd = opened(&c);
     const struct hello h = hello_make(NULL, 1);
-    struct object server = with_random(&h), gnutls_server = with_random(&h), client = with_random(&h);
+    struct object server = with_random(&h), gnutls_server = with_random(&h),
+                  client = with_random(&h);
     const struct tls_library gnutls = {NULL, shown_random, NULL, NULL};
     server.server = 1;
     tls_object_server(&gnutls_server);
@@ -190,7 +193,8 @@ START_TEST(a_server_is_never_taken_for_the_client) {
     ck_assert_ptr_null(tls_connection(&gnutls_server, &gnutls));
     ck_assert_ptr_eq(tls_connection(&client, &library), c);
     tls_object_free(&gnutls_server);
-    ck_assert_ptr_eq(tls_connection(&gnutls_server, &gnutls), c); /* another session at the same address */
+    ck_assert_ptr_eq(tls_connection(&gnutls_server, &gnutls),
+                     c); /* another session at the same address */
     closed(fd);
 }
 END_TEST
@@ -229,7 +233,7 @@ START_TEST(a_freed_address_starts_anew) {
 }
 END_TEST
 
-/* The free was not seen, the address came back, nesting said one thing and the random says another. */
+/* The free was not seen, the address came back: nesting says one thing, the random another. */
 START_TEST(the_random_corrects_what_nesting_said) {
     struct connection *c, *next;
     const int fd = opened(&c), next_fd = opened(&next);
@@ -260,7 +264,8 @@ START_TEST(an_ended_connection_is_nobodys_again) {
     ck_assert_int_eq(opened(&next), fd);
     sends_hello(next, &h2);
     ck_assert_ptr_null(tls_connection(&o, &library));
-    ck_assert(tls_enter(&o, false)); /* SSL_shutdown after close, into whatever has the number now */
+    ck_assert(
+        tls_enter(&o, false)); /* SSL_shutdown after close, into whatever has the number now */
     const uint8_t notify[] = {0x15, 3, 3, 0, 2, 1, 0};
     tls_wire_write(next, notify, sizeof notify, false);
     tls_leave();
@@ -352,7 +357,8 @@ START_TEST(a_call_left_by_longjmp_heals_for_the_same_object) {
     struct object o = {.fd = -1};
     if (setjmp(back) == 0) jumps_out_of(&o);
     ck_assert(thread_self.tls_object == &o);
-    volatile char *room = __builtin_alloca(4096); /* from here on everything is deeper than where it was left */
+    volatile char *room =
+        __builtin_alloca(4096); /* from here on everything is deeper than where it was left */
     room[0] = 0;
     ck_assert(enters_deeper(&o, false));
     tls_leave();
@@ -395,7 +401,8 @@ START_TEST(what_is_put_in_is_found_until_removed) {
     enum { N = 100000 };
     for (uint64_t i = 1; i <= N; i++)
         ck_assert(association_set(i << 4, (struct association){ASSOCIATION_CONNECTION, i}, NULL));
-    for (uint64_t i = 1; i <= N; i += 2) association_remove(i << 4);
+    for (uint64_t i = 1; i <= N; i += 2)
+        association_remove(i << 4);
     for (uint64_t i = 1; i <= N; i++) {
         const struct association a = association_find(i << 4);
         ck_assert_int_eq(a.kind, i % 2 ? ASSOCIATION_UNKNOWN : ASSOCIATION_CONNECTION);
@@ -409,11 +416,14 @@ END_TEST
 START_TEST(a_full_table_gives_up_the_stale_first) {
     uint64_t i = 0, refused = 0;
     while (refused < 1000 && ++i < 1000000)
-        if (!association_set(i << 4, (struct association){ASSOCIATION_CONNECTION, i}, NULL)) refused++;
+        if (!association_set(i << 4, (struct association){ASSOCIATION_CONNECTION, i}, NULL))
+            refused++;
     ck_assert_uint_eq(refused, 1000);
     ck_assert_uint_gt(i, 200000); /* two choices fill a table of 262,144 well */
     for (uint64_t key = i + 1; key <= i + 1000; key++)
-        if (association_set(key << 4, (struct association){ASSOCIATION_CONNECTION, 1}, even_ones_are_stale)) refused--;
+        if (association_set(key << 4, (struct association){ASSOCIATION_CONNECTION, 1},
+                            even_ones_are_stale))
+            refused--;
     ck_assert_uint_lt(refused, 10);
     for (uint64_t k = 1; k < i; k += 2) { /* no live one went */
         const struct association a = association_find(k << 4);
@@ -426,7 +436,8 @@ static void hammer(unsigned thread) {
     for (uint64_t round = 0; round < 2000; round++)
         for (uint64_t i = 0; i < 16; i++) {
             const uint64_t key = ((uint64_t)(thread + 1) << 16 | i) << 4;
-            ck_assert(association_set(key, (struct association){ASSOCIATION_WAITING, key + round}, NULL));
+            ck_assert(
+                association_set(key, (struct association){ASSOCIATION_WAITING, key + round}, NULL));
             ck_assert_uint_eq(association_find(key).payload, key + round);
             association_remove(key);
             ck_assert_int_eq(association_find(key).kind, ASSOCIATION_UNKNOWN);

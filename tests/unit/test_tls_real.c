@@ -1,4 +1,5 @@
-/* The real TLS functions: found with local scope, with several copies, for every kind of caller; forgotten after dlclose. */
+/* The real TLS functions: found with local scope, with several copies, for every kind of caller;
+ * forgotten after dlclose. */
 #include <check.h>
 #include <dlfcn.h>
 #include <link.h>
@@ -8,14 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "interpose/image.c"
-#include "interpose/loaded.c"
-#include "interpose/tls_real.c"
+#include "interpose/image.c"    /* NOLINT: wrappers are in no archive */
+#include "interpose/loaded.c"   /* NOLINT: wrappers are in no archive */
+#include "interpose/tls_real.c" /* NOLINT: wrappers are in no archive */
 #include "tests/unit/trace_place.h"
 
-/* They are told apart by the address of their own functions; no copy of the same file is loaded twice. */
+/* They are told apart by the address of their own functions; no copy of the same file is loaded
+ * twice. */
 static const struct tls_flavor openssl = {
-    .marker = "SSL_new", .getters = {"SSL_get_rbio", "SSL_get_rfd", "no_such_function", "SSL_is_server"}};
+    .marker = "SSL_new",
+    .getters = {"SSL_get_rbio", "SSL_get_rfd", "no_such_function", "SSL_is_server"}};
 
 static void *loaded_library(const char *name) {
     void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
@@ -34,7 +37,8 @@ static void copy_file(const char *from, const char *to) {
     ck_assert_ptr_nonnull(in);
     ck_assert_ptr_nonnull(out);
     static char bytes[1 << 16];
-    for (size_t n; (n = fread(bytes, 1, sizeof bytes, in)) > 0;) ck_assert_uint_eq(fwrite(bytes, 1, n, out), n);
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, in)) > 0;)
+        ck_assert_uint_eq(fwrite(bytes, 1, n, out), n);
     fclose(in);
     ck_assert_int_eq(fclose(out), 0);
 }
@@ -46,7 +50,8 @@ static void make_library(const char *name, const char *source, const char *flags
     ck_assert_ptr_nonnull(f);
     fputs(source, f);
     fclose(f);
-    snprintf(command, sizeof command, "${CC:-gcc} -shared -fPIC -O1 -o %s source.c %s", name, flags);
+    snprintf(command, sizeof command, "${CC:-gcc} -shared -fPIC -O1 -o %s source.c %s", name,
+             flags);
     ck_assert_msg(system(command) == 0, "%s", command);
 }
 
@@ -55,7 +60,8 @@ static void *found_by(const void *caller, const char *name) {
     return tls_real_find(&real, &openssl, name, caller) ? real.function : NULL;
 }
 
-static const char SSL_read_name[] = "SSL_read", SSL_free_name[] = "SSL_free", marker_name[] = "SSL_new";
+static const char SSL_read_name[] = "SSL_read", SSL_free_name[] = "SSL_free",
+                  marker_name[] = "SSL_new";
 
 /* The test itself stands where the recorder stands: somebody else calls. */
 static const void *somebody(void) {
@@ -88,7 +94,8 @@ END_TEST
 START_TEST(the_library_itself_is_known_as_caller) {
     void *handle = loaded_library("libssl.so.3");
     struct tls_real real;
-    ck_assert(tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(handle, "SSL_connect") + 16));
+    ck_assert(
+        tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(handle, "SSL_connect") + 16));
     ck_assert_ptr_eq(real.function, dlsym(handle, "SSL_read"));
     ck_assert(real.from_library);
     /* A jump out of the library leaves our own return address. */
@@ -97,15 +104,19 @@ START_TEST(the_library_itself_is_known_as_caller) {
 }
 END_TEST
 
-#define USER "void *SSL_new(void *); int SSL_read(void *, void *, int); void SSL_free(void *);" \
-             "int user(void) { void *s = SSL_new(0); int r = SSL_read(s, 0, 0); SSL_free(s); return r; }"
+#define USER                                                                                       \
+    "void *SSL_new(void *); int SSL_read(void *, void *, int); void SSL_free(void *);"             \
+    "int user(void) { void *s = SSL_new(0); int r = SSL_read(s, 0, 0); SSL_free(s); return r; }"
 
-/* Two copies at once, the second under a name of its own, each with a user that is linked to it, loaded in either order. */
+/* Two copies at once, the second under a name of its own, each with a user that is linked to it,
+ * loaded in either order. */
 static void two_copies(const char *first, const char *second, const char *binding) {
     void *libssl = loaded_library("libssl.so.3");
     char flags[256];
-    make_library("libother.so", "int SSL_read(void *a, void *b, int c) { return !a + !b + c; }"
-                 "void SSL_free(void *a) { (void)a; } void *SSL_new(void *a) { return a; }", "-Wl,-soname,libother.so");
+    make_library("libother.so",
+                 "int SSL_read(void *a, void *b, int c) { return !a + !b + c; }"
+                 "void SSL_free(void *a) { (void)a; } void *SSL_new(void *a) { return a; }",
+                 "-Wl,-soname,libother.so");
     snprintf(flags, sizeof flags, "-Wl,-z,%s -L. -lother -Wl,-rpath,'$ORIGIN'", binding);
     make_library("uses_other.so", USER, flags);
     snprintf(flags, sizeof flags, "-Wl,-z,%s -l:libssl.so.3", binding);
@@ -123,11 +134,14 @@ static void two_copies(const char *first, const char *second, const char *bindin
         const void *caller = (char *)dlsym(users[i], "user") + 1;
         ck_assert_ptr_eq(found_by(caller, SSL_read_name), dlsym(right, "SSL_read"));
         ck_assert_ptr_eq(found_by(caller, SSL_free_name), dlsym(right, "SSL_free"));
-        ck_assert_ptr_eq(found_by(caller, SSL_read_name), dlsym(right, "SSL_read")); /* remembered */
+        ck_assert_ptr_eq(found_by(caller, SSL_read_name),
+                         dlsym(right, "SSL_read")); /* remembered */
     }
     /* Each library is its own. */
-    ck_assert_ptr_eq(found_by((char *)dlsym(other, "SSL_new") + 1, SSL_read_name), dlsym(other, "SSL_read"));
-    ck_assert_ptr_eq(found_by((char *)dlsym(libssl, "SSL_new") + 1, SSL_read_name), dlsym(libssl, "SSL_read"));
+    ck_assert_ptr_eq(found_by((char *)dlsym(other, "SSL_new") + 1, SSL_read_name),
+                     dlsym(other, "SSL_read"));
+    ck_assert_ptr_eq(found_by((char *)dlsym(libssl, "SSL_new") + 1, SSL_read_name),
+                     dlsym(libssl, "SSL_read"));
 }
 
 START_TEST(each_caller_gets_the_copy_it_is_bound_to) {
@@ -151,29 +165,39 @@ START_TEST(two_files_of_the_same_library_are_two) {
     void *second = loaded_library("./libssl-copy.so");
     ck_assert_ptr_ne(dlsym(first, "SSL_read"), dlsym(second, "SSL_read"));
     struct tls_real real;
-    ck_assert(tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(second, "SSL_connect") + 1));
+    ck_assert(
+        tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(second, "SSL_connect") + 1));
     ck_assert_ptr_eq(real.function, dlsym(second, "SSL_read"));
     ck_assert_ptr_eq(real.module->getters[1], dlsym(second, "SSL_get_rfd"));
     ck_assert(real.from_library);
-    ck_assert(tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(first, "SSL_connect") + 1));
+    ck_assert(
+        tls_real_find(&real, &openssl, SSL_read_name, (char *)dlsym(first, "SSL_connect") + 1));
     ck_assert_ptr_eq(real.function, dlsym(first, "SSL_read"));
     ck_assert_ptr_eq(real.module->getters[1], dlsym(first, "SSL_get_rfd"));
 }
 END_TEST
 
-/* Another preload that wraps SSL_read stands between the program and the library, as it would without us. */
+/* Another preload that wraps SSL_read stands between the program and the library, as it would
+ * without us. */
 START_TEST(another_preload_comes_first) {
     void *handle = loaded_library("libssl.so.3");
-    make_library("shim.so", "int SSL_read(void *a, void *b, int c) { return !a + !b + c; } int shim(void) { return 1; }", "");
+    make_library("shim.so",
+                 "int SSL_read(void *a, void *b, int c) { return !a + !b + c; } int shim(void) { "
+                 "return 1; }",
+                 "");
     void *shim = loaded_library("./shim.so");
     ck_assert_ptr_eq(found_by(somebody(), SSL_read_name), dlsym(shim, "SSL_read"));
-    ck_assert_ptr_eq(found_by((char *)dlsym(shim, "shim") + 1, SSL_read_name), dlsym(handle, "SSL_read"));
+    ck_assert_ptr_eq(found_by((char *)dlsym(shim, "shim") + 1, SSL_read_name),
+                     dlsym(handle, "SSL_read"));
     ck_assert_ptr_eq(found_by(somebody(), SSL_free_name), dlsym(handle, "SSL_free"));
 }
 END_TEST
 
 START_TEST(after_dlclose_it_is_looked_for_anew) {
-    make_library("one.so", "int SSL_read(void *a, void *b, int c) { return !a + !b + c; } void *SSL_new(void *a) { return a; }", "");
+    make_library("one.so",
+                 "int SSL_read(void *a, void *b, int c) { return !a + !b + c; } void *SSL_new(void "
+                 "*a) { return a; }",
+                 "");
     copy_file("one.so", "two.so");
     void *one = loaded_library("./one.so");
     ck_assert_ptr_eq(found_by(somebody(), SSL_read_name), dlsym(one, "SSL_read"));
