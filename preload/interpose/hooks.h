@@ -41,13 +41,16 @@ size_t io_total(const struct iovec *, int count);
         io_write_after(&hook_, iov, count, result_);                                               \
         result_;                                                                                   \
     })
-/* A write to anything else: a thread that deals with connections and is blocked here shows back pressure. */
+/*
+ * A write to anything else: a thread that deals with connections and is blocked here shows back pressure. Two stores, no clock,
+ * since this is every write of the program.
+ */
 #define IO_WRITE_ELSEWHERE(call)                                                                   \
     ({                                                                                             \
-        const bool waits_ = worker_waits();                                                        \
-        if (waits_) worker_wait_begin(TRACE_WAIT_OTHER_WRITE, 0, NULL, 0);                         \
+        struct trace_worker *worker_ = worker_waits() ? thread_self.slot : NULL;                   \
+        if (worker_) __atomic_store_n(&worker_->wait, TRACE_WAIT_OTHER_WRITE, __ATOMIC_RELAXED);   \
         const __typeof__(call) result_ = (call);                                                   \
-        if (waits_) worker_wait_end();                                                             \
+        if (worker_) worker_wait_end();                                                            \
         result_;                                                                                   \
     })
 
