@@ -25,18 +25,18 @@ static struct place place_of(uint64_t key) {
 }
 
 static uint64_t generation(void) {
-    return (uint64_t)(process_generation & 0xff) << ASSOCIATION_PAYLOAD;
+    return (uint64_t)(process_generation & 0x7f) << ASSOCIATION_PAYLOAD;
 }
 
 static uint64_t pack(struct association a) {
-    return (uint64_t)a.kind << 61 | generation() |
+    return (uint64_t)a.kind << 60 | generation() |
            (a.payload & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1));
 }
 
 static struct association unpack(uint64_t value) {
-    if ((value & (UINT64_C(0xff) << ASSOCIATION_PAYLOAD)) != generation())
+    if ((value & (UINT64_C(0x7f) << ASSOCIATION_PAYLOAD)) != generation())
         return (struct association){0};
-    return (struct association){(enum association_kind)(value >> 61),
+    return (struct association){(enum association_kind)(value >> 60),
                                 value & ((UINT64_C(1) << ASSOCIATION_PAYLOAD) - 1)};
 }
 
@@ -59,6 +59,7 @@ static unsigned expendable(uint64_t value, bool (*stale)(uint64_t payload)) {
     const struct association a = unpack(value);
     switch (a.kind) {
     case ASSOCIATION_UNKNOWN: return 4; /* another generation's */
+    case ASSOCIATION_TUNNEL:
     case ASSOCIATION_CONNECTION: return stale && stale(a.payload) ? 3 : 0;
     case ASSOCIATION_GONE: return 2;
     default: return 1;

@@ -19,6 +19,8 @@ enum association_kind {
                             yet */
     ASSOCIATION_NAME,    /* the server name set for an object: payload is a string id */
     ASSOCIATION_SERVER,  /* the object is a server's */
+    ASSOCIATION_TUNNEL,  /* its plaintext is the ciphertext of another object; payload as CONNECTION
+                          */
     ASSOCIATION_FOREIGN, /* it runs over nothing of ours */
     ASSOCIATION_GONE     /* its connection has ended */
 };

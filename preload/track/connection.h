@@ -73,6 +73,7 @@ struct connection {
     } last_body;
     uint64_t stall_ns;                 /* before the read attempt under way */
     bool eof;                          /* the peer's end was seen */
+    bool tunnel_fresh;                 /* a CONNECT was granted through TLS: what comes next may be TLS inside it */
     struct http1_request request;
     struct http1_response response;
 };

@@ -121,6 +121,14 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
         if (fresh) classify(c, first);
         if (c->wire == WIRE_TLS) tls_wire_write(c, first->iov_base, first->iov_len, fresh);
     }
+    if (layer == FLOW_PLAINTEXT && first && c->tunnel_fresh) {
+        c->tunnel_fresh = false;
+        if (looks_like_tls(first->iov_base, first->iov_len)) { /* from here on another object has the plaintext */
+            tls_inside_tls(c, first->iov_base, first->iov_len);
+            f->connection = NULL;
+            return;
+        }
+    }
     if (carries_application(c, layer)) worker_io_begin(c, true);
     if (!is_parsed(c, layer) || !first) return;
     if (!connection_lock_write(c)) {
@@ -280,17 +288,14 @@ static void tunnel_begins(struct reading *r) {
         return;
     }
     connection_flag(c, TRACE_CONNECTION_PROXY);
-    if (c->wire == WIRE_TLS) { /* TLS inside TLS: its inner plaintext is another object's, not followed */
-        connection_blind(c, TRACE_BLIND_TLS);
-        return;
-    }
     if (!connection_lock_write(c)) {
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
     }
     memset(&c->request, 0, sizeof c->request);
     memset(&c->response, 0, sizeof c->response);
-    c->wire = WIRE_NEW;
+    if (c->wire == WIRE_TLS) c->tunnel_fresh = true;
+    else c->wire = WIRE_NEW;
     connection_unlock_write(c);
     const struct trace_host *host = &trace->hosts[target];
     connection_set_host(c, host->name, host->port);

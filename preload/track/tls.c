@@ -244,6 +244,19 @@ void tls_object_free(const void *object) {
 
 /* ---- the wire ---- */
 
+/*
+ * TLS inside TLS, after a CONNECT that was granted through TLS. The connection is the inner
+ * object's from here on; as long as that one is not known nothing is followed.
+ */
+static void outer_object(struct connection *c) {
+    c->tunnel_fresh = false;
+    if (c->client_random) association_remove(association_random_key(c->client_random));
+    if (c->tls_object) set(c->tls_object, ASSOCIATION_TUNNEL, payload_of(c));
+    c->client_random = 0;
+    c->tls_object = 0;
+    __atomic_fetch_and(&c->slot->flags, ~TRACE_CONNECTION_TLS_FOLLOWED, __ATOMIC_RELAXED);
+}
+
 /* Step 1. hello: a ClientHello goes out, which an object that was used before sends only for a new
  * start. */
 static void nested(struct connection *c, bool hello) {
@@ -260,8 +273,10 @@ static void nested(struct connection *c, bool hello) {
     case ASSOCIATION_GONE:
         if (hello) break;
         return;
+    case ASSOCIATION_TUNNEL: return;
     default: break;
     }
+    if (c->tunnel_fresh) outer_object(c);
     associate(object, c);
 }
 
@@ -311,6 +326,14 @@ void tls_wire_read(struct connection *c, const uint8_t *bytes, size_t n) {
     if (!trace) return;
     nested(c, false);
     application_data(c, bytes, n);
+}
+
+void tls_inside_tls(struct connection *c, const uint8_t *bytes, size_t n) {
+    struct client_hello hello;
+    if (!trace) return;
+    outer_object(c);
+    client_hello_parse(bytes, n, &hello);
+    client_hello(c, &hello);
 }
 
 void tls_connection_closed(struct connection *c) {

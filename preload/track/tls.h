@@ -56,6 +56,8 @@ void tls_object_free(const void *object);
  * first: its first bytes. */
 void tls_wire_write(struct connection *, const uint8_t *bytes, size_t n, bool first);
 void tls_wire_read(struct connection *, const uint8_t *bytes, size_t n);
+/* The plaintext of the connection's object turned out to be the ciphertext of another one. */
+void tls_inside_tls(struct connection *, const uint8_t *bytes, size_t n);
 /* The connection ended. */
 void tls_connection_closed(struct connection *);
 void tls_after_fork(void);
