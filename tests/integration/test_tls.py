@@ -132,6 +132,36 @@ def server_and_client(scratch):
     harness.not_blind(result.report)
 
 
+URLLIB3 = """
+import ssl, sys, urllib3
+context = ssl._create_unverified_context()
+pool = urllib3.ProxyManager(f"https://127.0.0.1:{sys.argv[1]}", proxy_ssl_context=context, cert_reqs="CERT_NONE", assert_hostname=False)
+for path in "/bytes/100000", "/chunked/50000":
+    print(len(pool.request("GET", "https://api.example:8443" + path).data))
+"""
+
+
+def through_tls(scratch, argv):
+    """A proxy that is spoken to over TLS, and TLS to the server inside that."""
+    result = same(scratch, argv)
+    equal("connections and bodies", totals(result.report), (1, {"opened": 2, "drained": 2}))
+    harness.no_alarm(result.report)
+    harness.not_blind(result.report)
+    equal("hosts", [(h["host"], h["port"], h["scheme"]) for h in result.report["hosts"]], [("api.example", 8443, "https")])
+
+
+@suite.test("TLS inside TLS: curl, whose inner BIO calls the outer object")
+def curl_inside(scratch):
+    url = "https://api.example:8443"
+    through_tls(scratch, [harness.need("curl"), "-skS", "--proxy-insecure", "-x", origin.url("https", "", "127.0.0.1"),
+                          url + "/bytes/100000", "-o", "/dev/null", url + "/chunked/50000", "-o", "/dev/null"])
+
+
+@suite.test("TLS inside TLS: Python, whose inner object has memory BIOs")
+def python_inside(scratch):
+    through_tls(scratch, [harness.PYTHON, "-c", URLLIB3, str(origin.ports["https"])])
+
+
 FORKED = """
 import http.client, os, ssl, sys
 def fetch():
