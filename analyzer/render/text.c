@@ -11,7 +11,7 @@
 
 #define INDENT 10u /* of what stands under a finding's sentence */
 #define LABEL 24u  /* where the values behind labels start */
-#define FRAMES 4u  /* of a stack, without --full-stacks */
+#define FRAMES 6u  /* of a stack, without --full-stacks */
 #define LINE_MAX_TEXT 8192u
 
 /* A line that is put together piece by piece; what does not fit is left out. */
