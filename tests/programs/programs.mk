@@ -13,9 +13,6 @@ LIBS_rawleak = -lssl -lcrypto
 LIBS_tls_bio = -lssl -lcrypto
 LIBS_tls_gnutls = -lgnutls
 LIBS_tls_steps = -lssl -lcrypto
-LIBS_tls_bio = -lssl -lcrypto
-LIBS_tls_gnutls = -lgnutls
-LIBS_tls_steps = -lssl -lcrypto
 
 -include $(wildcard $(PROGRAM_OUT)/*.d)
 
