@@ -16,11 +16,9 @@ static pthread_key_t key;
 static enum { KEY_NONE, KEY_BEING_MADE, KEY_MADE, KEY_REFUSED } key_state;
 static uint64_t last_id;
 
-uint32_t thread_tid(void) {
-    if (__builtin_expect(thread_self.tid == 0 || thread_self.generation != process_generation, 0)) {
-        thread_self.tid = sys_gettid();
-        thread_self.generation = process_generation;
-    }
+uint32_t thread_tid_ask(void) {
+    thread_self.tid = sys_gettid();
+    thread_self.generation = process_generation;
     return thread_self.tid;
 }
 
@@ -47,7 +45,7 @@ static void worker_fill(struct trace_map *t, struct trace_worker *w) {
     w->name[sizeof w->name - 1] = 0;
 }
 
-static struct trace_worker *worker_take(void) {
+struct trace_worker *worker_take(void) {
     process_check_fork();
     struct trace_map *t = trace;
     if (!t || thread_self.ended || thread_self.tried || process_is_vfork_child()) return NULL;
@@ -69,10 +67,6 @@ static struct trace_worker *worker_take(void) {
         .type = TRACE_EVENT_WORKER_START, .object = w->id, .a = w->tid, .stack = w->created_stack};
     journal_append(&event, clock_now(), w->tid);
     return w;
-}
-
-struct trace_worker *worker_here(void) {
-    return __builtin_expect(thread_self.slot != NULL, 1) ? thread_self.slot : worker_take();
 }
 
 /* The thread's end: the slot is given back, and a worker is counted at the host that it worked for last. */
@@ -193,7 +187,11 @@ void worker_io_begin(struct connection *c, bool writing) {
     }
     w->last_host = c->slot->host;
     slot_end(&w->io_seq);
-    wait_set(w, writing ? TRACE_WAIT_WRITE : TRACE_WAIT_READ, c->id, 0, clock_coarse());
+    /* A read's attempt has just been written down. */
+    if (writing)
+        wait_set(w, TRACE_WAIT_WRITE, c->id, 0, clock_coarse());
+    else
+        wait_set(w, TRACE_WAIT_READ, c->id, 0, c->slot->read_attempt_ns);
 }
 
 void worker_io_end(const struct connection *c, bool writing, uint64_t bytes, uint64_t now) {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "track/connection.h"
+#include "track/process.h"
 
 struct thread_start { /* what the creator knows; lives from pthread_create to the thread's end, in memory of our own */
     void *(*function)(void *);
@@ -40,7 +41,11 @@ struct thread {
 };
 extern __thread struct thread thread_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-uint32_t thread_tid(void);
+uint32_t thread_tid_ask(void);
+static inline uint32_t thread_tid(void) {
+    if (__builtin_expect(thread_self.tid != 0 && thread_self.generation == process_generation, 1)) return thread_self.tid;
+    return thread_tid_ask();
+}
 
 /* pthread_create, thrd_create: a start block (NULL: none to be had, call the real function with the program's own arguments). */
 struct thread_start *worker_start_new(void *(*)(void *), int (*)(void *), void *argument, bool detached);
@@ -58,7 +63,10 @@ void worker_role(enum trace_worker_role);
 void worker_after_fork(void);
 
 /* This thread deals with a client connection now: take its slot. NULL when there is none. */
-struct trace_worker *worker_here(void);
+struct trace_worker *worker_take(void);
+static inline struct trace_worker *worker_here(void) {
+    return __builtin_expect(thread_self.slot != NULL, 1) ? thread_self.slot : worker_take();
+}
 /* Application I/O: one attempt. bytes are added when it is over; connection: NULL if it is gone by then. */
 void worker_io_begin(struct connection *, bool writing);
 void worker_io_end(const struct connection *, bool writing, uint64_t bytes, uint64_t now);
