@@ -64,11 +64,12 @@ bool trace_file_read(struct trace_file *file, uint64_t offset, void *out, size_t
 
 uint64_t trace_file_used(const struct trace_file *file, enum trace_region_kind kind) {
     const struct trace_region *region = &file->header.regions[kind];
-    uint64_t capacity = region->size / region->record_size;
+    const uint64_t record_size = region_table[kind].record_size;
+    const uint64_t capacity = region->size / record_size;
     /* a recorder that ran into the limit may have counted past it */
     if (kind == TRACE_REGION_STRING || kind == TRACE_REGION_STACK)
         return region->used < region->size ? region->used : region->size;
-    return (region->used < capacity ? region->used : capacity) * region->record_size;
+    return (region->used < capacity ? region->used : capacity) * record_size;
 }
 
 static bool region_check(struct trace_file *file, const struct trace_header *header, int kind) {

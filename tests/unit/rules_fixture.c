@@ -83,15 +83,15 @@ struct trace_connection *silent(void) {
     return connection;
 }
 
-int rules_fixture_run(const char *name, const TTest *const *tests) {
-    Suite *suite = suite_create(name);
-    TCase *cases = tcase_create(name);
-    suite_add_tcase(suite, cases);
+int rules_fixture_run(const char *suite, const TTest *const *tests) {
+    Suite *all = suite_create(suite);
+    TCase *cases = tcase_create(suite);
+    suite_add_tcase(all, cases);
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, setup, teardown);
     for (size_t i = 0; tests[i]; i++)
         tcase_add_test(cases, tests[i]);
-    SRunner *runner = srunner_create(suite);
+    SRunner *runner = srunner_create(all);
     srunner_set_tap(runner, "-");
     srunner_run_all(runner, CK_SILENT);
     const int failed = srunner_ntests_failed(runner);

@@ -53,27 +53,28 @@ static void leak_five(void) {
 START_TEST(text_is_verdict_hosts_findings) {
     leak_five();
     char *text = text_of(&(struct render_options){.width = 100});
-    expect_words(text, (const char *const[]){"httpleak: leaks - 1 error",
-                                             "api.example:443 (TLS)",
-                                             "connections 5 (5 live)",
-                                             "bodies 5 (5 unclosed)",
-                                             "10 stranded",
-                                             "error     5 response bodies from api.example:443 "
-                                             "were never closed; 5 reader and 5 writer",
-                                             "[unclosed-body]",
-                                             "asked for in",
-                                             "client+0x100",
-                                             "GET /items -> 200",
-                                             "89 s ago",
-                                             "1,000 of 262,144 bytes",
-                                             "fd 4 5 6 7 8",
-                                             "wait in cond: tid 2000 2001",
-                                             "mend",
-                                             "so",
-                                             "5 reader",
-                                             "so",
-                                             "5 writer",
-                                             NULL});
+    expect_words(text,
+                 (const char *const[]){"httpleak: leaks - 1 error",
+                                       "api.example:443 (TLS)",
+                                       "connections 5 (5 live)",
+                                       "bodies 5 (5 unclosed)",
+                                       "10 stranded",
+                                       "5 response bodies from api.example:443 were never closed;",
+                                       "5 reader and 5 writer",
+                                       "[unclosed-body]",
+                                       "asked for in",
+                                       "client+0x100",
+                                       "GET /items -> 200",
+                                       "89 s ago",
+                                       "1,000 of 262,144 bytes",
+                                       "fd 4 5 6 7 8",
+                                       "wait in cond: tid 2000 2001",
+                                       "mend",
+                                       "so",
+                                       "5 reader",
+                                       "so",
+                                       "5 writer",
+                                       NULL});
     ck_assert_ptr_null(strchr(text, '\033'));
     free(text);
     text = text_of(&(struct render_options){.width = 100, .color = true});
@@ -145,7 +146,7 @@ END_TEST
 static void leak_to_a_hostile_host(void) {
     struct trace_connection *connection = builder_connection(builder);
     connection->request_path =
-        builder_string(builder, "/\033]0;owned\007\n\xff\xc0\x80\xed\xa0\x80\xe2\x80\xae<b>\"\\");
+        builder_string(builder, "/\033]0;owned\007\n\xff\xc0\x80\xed\xa0\x80\xe2\x80\x8b<b>\"\\");
     connection->peer = builder_string(builder, "\x9b");
     uint32_t host = builder_host(builder, "evil\r\n\xf5.example", 80, TRACE_SCHEME_HTTP);
     connection->site = builder_site(builder, host, connection->connect_stack);
@@ -174,7 +175,7 @@ START_TEST(json_is_valid_whatever_comes) {
                      0);
     ck_assert_str_eq(host, "evil\r\n\\xf5.example");
     ck_assert_msg(strncmp(path,
-                          "/\033]0;owned\007\n\\xff\\xc0\\x80\\xed\\xa0\\x80\xe2\x80\xae<b>\"\\",
+                          "/\033]0;owned\007\n\\xff\\xc0\\x80\\xed\\xa0\\x80\xe2\x80\x8b<b>\"\\",
                           40) == 0,
                   "%s", path);
     json_decref(root);
@@ -184,12 +185,11 @@ END_TEST
 /* The keys of an object, in order, as one line. */
 static void expect_keys(const json_t *object, const char *keys) {
     char found[1024] = "";
+    size_t length = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value) {
-        strcat(found, found[0] ? " " : "");
-        strcat(found, key);
-    }
+    json_object_foreach((json_t *)object, key, value) length +=
+        (size_t)snprintf(found + length, sizeof found - length, "%s%s", length ? " " : "", key);
     ck_assert_str_eq(found, keys);
 }
 
@@ -245,6 +245,7 @@ START_TEST(json_has_the_contracts_names) {
 END_TEST
 
 START_TEST(escaping) {
+    static const char right_to_left[] = {(char)0xe2, (char)0x80, (char)0xae, 0};
     static const char *const table[][3] = {
         {"plain", "plain", "plain"},
         {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
@@ -255,7 +256,7 @@ START_TEST(escaping) {
         {"\xe0\x80\xaf", "\\xe0\\x80\\xaf", "\\xe0\\x80\\xaf"},               /* overlong */
         {"\xed\xbf\xbf", "\\xed\\xbf\\xbf", "\\xed\\xbf\\xbf"},               /* surrogate */
         {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond U+10FFFF */
-        {"\xe2\x80\xae", "\\xe2\\x80\\xae", "\xe2\x80\xae"}, /* turns the direction of writing */
+        {right_to_left, "\\xe2\\x80\\xae", right_to_left}, /* turns the direction of writing */
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         char *terminal = escape_text(table[i][0], true), *plain = escape_text(table[i][0], false);
@@ -305,9 +306,9 @@ START_TEST(survives_any_flipped_byte) {
     }
     answered();
     silent();
-    for (uint16_t type = 1; type < TRACE_EVENT_MODULE; type++)
-        builder_event(builder,
-                      (struct trace_event){.type = type, .connection = 1, .object = 1, .a = 1});
+    for (int type = 1; type < TRACE_EVENT_MODULE; type++)
+        builder_event(builder, (struct trace_event){
+                                   .type = (uint16_t)type, .connection = 1, .object = 1, .a = 1});
     srand(4712);
     size_t judged = 0;
     for (int round = 0; round < 3000; round++) {
