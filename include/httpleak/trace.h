@@ -475,13 +475,13 @@ struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p %
 
 /* Guards a record against a writer that slept through a whole lap of the ring. Pure. */
 static inline uint16_t trace_event_check(const struct trace_event *e) {
-    uint64_t h = 0x9e3779b97f4a7c15u;
-    const uint64_t words[8] = {
-        e->seq, e->time_ns, (uint64_t)e->type | (uint64_t)e->flags << 16 | (uint64_t)e->tid << 32, e->connection,
-        e->object, e->a, e->b, (uint64_t)e->stack | (uint64_t)e->arg << 32,
-    };
-    for (int i = 0; i < 8; i++) h = (h ^ words[i]) * 0xff51afd7ed558ccdu, h ^= h >> 29;
-    return (uint16_t)(h ^ h >> 16 ^ h >> 32 ^ h >> 48);
+    /* Odd factors, one a word, so that the products do not wait for each other: every record has one. */
+    uint64_t h = (e->seq + 1) * 0x9e3779b97f4a7c15u + e->time_ns * 0xff51afd7ed558ccdu + e->connection * 0xc4ceb9fe1a85ec53u +
+                 e->object * 0xbf58476d1ce4e5b9u + e->a * 0x94d049bb133111ebu + e->b * 0xd6e8feb86659fd93u;
+    h += ((uint64_t)e->type | (uint64_t)e->flags << 16 | (uint64_t)e->tid << 32) * 0xa0761d6478bd642fu;
+    h += ((uint64_t)e->stack | (uint64_t)e->arg << 32) * 0xe7037ed1a0b428dbu;
+    h ^= h >> 32;
+    return (uint16_t)(h ^ h >> 16);
 }
 
 /* The hash of interned strings; never 0. Pure. */

@@ -8,10 +8,18 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "record/trace.h"
 
 uint32_t intern_string(const char *s, size_t n); /* longer than TRACE_STRING_MAX: cut there */
+/* Whether id stands for these bytes: cheaper than interning what mostly comes again. */
+static inline int intern_string_is(uint32_t id, const char *s, size_t n) {
+    const struct trace_map *t = trace;
+    if (!t || id == 0) return 0;
+    const struct trace_string *string = (const struct trace_string *)(const void *)(t->strings + (uint64_t)id * 8);
+    return string->length == n && memcmp(string->bytes, s, n) == 0;
+}
 /* n program counters, innermost first. The recorder's own innermost frames are left out. */
 uint32_t intern_stack(void *const *pcs, uint32_t n);
 /* name is an interned string; peer (string id, 0: none) is added to its peers. */

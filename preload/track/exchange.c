@@ -15,8 +15,17 @@ static uint32_t request_host(struct connection *c, const struct http1_request_he
     const char *name;
     unsigned length;
     uint16_t port = 0;
-    if (head->authority[0] == 0 || !host_split(head->authority, &name, &length, &port)) return c->slot->host;
-    return connection_host_for(c, intern_string(name, length), port ? port : c->peer_port);
+    const size_t n = strlen(head->authority);
+    if (intern_string_is(c->names.authority, head->authority, n)) return c->names.host;
+    if (n == 0 || !host_split(head->authority, &name, &length, &port)) return c->slot->host;
+    c->names.authority = intern_string(head->authority, n);
+    c->names.host = connection_host_for(c, intern_string(name, length), port ? port : c->peer_port);
+    return c->names.host;
+}
+
+static uint32_t name_again(uint32_t last, const char *name) {
+    const size_t n = strlen(name);
+    return intern_string_is(last, name, n) ? last : intern_string(name, n);
 }
 
 bool exchange_queue(struct connection *c, const struct http1_request_head *head) {
@@ -25,8 +34,8 @@ bool exchange_queue(struct connection *c, const struct http1_request_head *head)
     struct exchange *exchange = ring_at(c, c->ring_head);
     exchange->kind = head->kind;
     exchange->upgrade = head->upgrade;
-    exchange->method = intern_string(head->method, strlen(head->method));
-    exchange->path = options.record_paths ? intern_string(head->path, strlen(head->path)) : 0;
+    exchange->method = c->names.method = name_again(c->names.method, head->method);
+    exchange->path = c->names.path = options.record_paths ? name_again(c->names.path, head->path) : 0;
     exchange->stack = c->start_stack;
     exchange->tid = c->start_tid;
     exchange->host = request_host(c, head);
@@ -65,8 +74,9 @@ static void first_exchange(struct connection *c, const struct exchange *exchange
     connection_note(c, &event, now);
 }
 
-static void commit_one(struct connection *c, struct exchange *exchange, bool oldest, uint64_t now) {
+static void commit_one(struct connection *c, struct exchange *exchange, bool oldest) {
     struct trace_connection *slot = c->slot;
+    const uint64_t now = exchange->time_ns;
     const bool counted = exchange->kind != HTTP1_METHOD_CONNECT;
     if (counted && c->exchanges == 0) first_exchange(c, exchange, now);
     slot_begin(&slot->write_seq);
@@ -90,22 +100,22 @@ static void commit_one(struct connection *c, struct exchange *exchange, bool old
     __atomic_store_n(&exchange->committed, 1, __ATOMIC_RELEASE);
 }
 
-void exchange_commit(struct connection *c, uint32_t from, uint64_t now) {
+void exchange_commit(struct connection *c, uint32_t from) {
     for (uint32_t i = from; i != c->ring_head; i++) {
         const uint32_t tail = __atomic_load_n(&c->ring_tail, __ATOMIC_ACQUIRE);
         if ((int32_t)(i - tail) < 0) continue; /* answered already: the reader committed it */
         struct exchange *exchange = ring_at(c, i);
-        if (!exchange->committed) commit_one(c, exchange, i == tail, now);
+        if (!exchange->committed) commit_one(c, exchange, i == tail);
     }
 }
 
-struct exchange *exchange_oldest(struct connection *c, uint64_t now) {
+struct exchange *exchange_oldest(struct connection *c) {
     const uint32_t head = __atomic_load_n(&c->ring_head, __ATOMIC_ACQUIRE);
     if (head == c->ring_tail) return NULL;
     struct exchange *exchange = ring_at(c, c->ring_tail);
     if (!__atomic_load_n(&exchange->committed, __ATOMIC_ACQUIRE)) {
         if (!connection_lock_write(c)) return NULL;
-        if (!exchange->committed) commit_one(c, exchange, true, now);
+        if (!exchange->committed) commit_one(c, exchange, true);
         connection_unlock_write(c);
     }
     return exchange;

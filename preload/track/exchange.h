@@ -13,9 +13,9 @@
 /* Inside the writing half: a request head is complete. False: the ring is full, the connection is blind now. */
 bool exchange_queue(struct connection *, const struct http1_request_head *);
 /* Inside the writing half: counts those of [from, ring_head) that are not yet. */
-void exchange_commit(struct connection *, uint32_t from, uint64_t now);
+void exchange_commit(struct connection *, uint32_t from);
 /* Inside the reading half: the oldest outstanding one, committed by now; NULL if nobody asked. */
-struct exchange *exchange_oldest(struct connection *, uint64_t now);
+struct exchange *exchange_oldest(struct connection *);
 /* Inside the reading half: its response is complete. */
 void exchange_done(struct connection *, uint64_t now);
 

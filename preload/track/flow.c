@@ -12,6 +12,7 @@ struct writing { /* context of the request parser's events */
     struct connection *c;
     uint32_t again; /* re-feed after a short send: heads before this place are queued already */
     bool full;      /* a request found no place in the ring */
+    uint32_t stack; /* taken before the parser's own frames came on it; 0: none yet */
 };
 
 /* ---- requests ---- */
@@ -19,7 +20,7 @@ struct writing { /* context of the request parser's events */
 static void request_start(void *context) {
     struct writing *w = context;
     if ((int32_t)(w->again - w->c->ring_head) > 0) return; /* its stack was taken before the send */
-    w->c->start_stack = stack_here();
+    w->c->start_stack = w->stack ? w->stack : stack_here();
     w->c->start_tid = thread_tid();
 }
 
@@ -45,8 +46,9 @@ struct verdict {
     bool full;
 };
 
-static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again) {
-    struct writing w = {.c = c, .again = again};
+static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again,
+                                   uint32_t stack) {
+    struct writing w = {.c = c, .again = again, .stack = stack};
     enum http1_status status = HTTP1_OK;
     for (int i = 0; i < count && limit > 0 && status == HTTP1_OK; i++) {
         const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
@@ -135,11 +137,13 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
     }
+    /* Of the first request it is taken when its line looks like one: most that is not HTTP never gets there. */
+    const uint32_t stack = c->slot->requests && http1_request_idle(&c->request) ? stack_here() : 0;
     f->parsed = true;
     f->parsed_bytes = total(iov, count);
     f->ring_before = c->ring_head;
     http1_request_copy(&f->snapshot, &c->request);
-    const struct verdict verdict = feed_request(c, iov, count, UINT64_MAX, c->ring_head);
+    const struct verdict verdict = feed_request(c, iov, count, UINT64_MAX, c->ring_head, stack);
     f->status = verdict.status;
     f->full = verdict.full;
     f->ring_after = c->ring_head;
@@ -155,7 +159,7 @@ static struct verdict take_back(struct flow_write *f, const struct iovec *iov, i
     }
     http1_request_copy(&c->request, &f->snapshot);
     c->ring_head = f->ring_before;
-    return feed_request(c, iov, count, taken, f->ring_after);
+    return feed_request(c, iov, count, taken, f->ring_after, 0);
 }
 
 static bool still_there(const struct connection *c, uint64_t id) {
@@ -184,9 +188,8 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
         if (taken < f->parsed_bytes) verdict = take_back(f, iov, count, taken);
         obey(c, verdict);
         if (c->ring_head != f->ring_before) {
-            const uint64_t precise = clock_now();
-            exchange_commit(c, f->ring_before, precise);
-            connection_sample_some(precise);
+            exchange_commit(c, f->ring_before);
+            connection_sample_some(now);
         }
     }
     struct trace_connection *slot = c->slot;
@@ -236,7 +239,7 @@ struct reading { /* context of the response parser's events */
 
 static bool response_request(void *context, enum http1_method_kind *kind) {
     struct reading *r = context;
-    const struct exchange *exchange = exchange_oldest(r->c, r->now);
+    const struct exchange *exchange = exchange_oldest(r->c);
     if (!exchange) return false;
     *kind = exchange->kind;
     return true;
@@ -245,7 +248,7 @@ static bool response_request(void *context, enum http1_method_kind *kind) {
 static void response_head(void *context, const struct http1_response_head *head) {
     struct reading *r = context;
     struct connection *c = r->c;
-    const struct exchange *exchange = exchange_oldest(c, r->now);
+    const struct exchange *exchange = exchange_oldest(c);
     if (!exchange) return;
     slot_begin(&c->slot->read_seq);
     c->slot->last_status = head->status;
@@ -294,6 +297,7 @@ static void tunnel_begins(struct reading *r) {
     }
     memset(&c->request, 0, sizeof c->request);
     memset(&c->response, 0, sizeof c->response);
+    c->names = (struct exchange_names){0};
     if (c->wire == WIRE_TLS) c->tunnel_fresh = true;
     else c->wire = WIRE_NEW;
     connection_unlock_write(c);
