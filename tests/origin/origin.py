@@ -11,6 +11,7 @@ counts under bodies_completed too if its framing gave it a body.
   /hang           never answers                       /longpoll/SECS  answers after SECS
   /events?n=N     an event each 200 ms, N or endless  /head-then-stall  a head that promises 256 KiB, and nothing more
   /redirect?to=P  302 to P (default /bytes/64), with a body of 2 KiB      /status/CODE  that status, body of 32 bytes where it may
+  /upgrade        101 and then an echo, if asked to upgrade; else 426 with a body of 2 KiB; /upgrade/refused always the latter
   CONNECT host:port      a tunnel to the origin's own https port, whatever the host
   /truncate/N     promises N bytes, closes after half  /reset         half of 64 KiB, then a TCP reset
 """
@@ -135,6 +136,15 @@ class Exchange:
 
     async def get_status(self, code):
         await self.answer(int(code), 32)
+
+    async def get_upgrade(self, refused=None):
+        if refused or "upgrade" not in self.fields.get("connection", "").lower():
+            await self.answer(426, 2048, ["Upgrade: echo"])
+            return
+        self.keep_alive = False
+        self.writer.write(b"HTTP/1.1 101 Switching\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+        while data := await self.reader.read(4096):
+            await self.send(data)
 
     async def get_truncate(self, size):
         self.head(200, [f"Content-Length: {size}"])
