@@ -1,5 +1,4 @@
-/* TLS objects and their connections: the three steps, nesting and how it heals, and the table that
- * remembers it all. */
+/* TLS objects and their connections: the three steps, nesting and how it heals. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <setjmp.h>
@@ -287,6 +286,78 @@ START_TEST(the_name_that_was_set_counts_when_the_hello_shows_none) {
 }
 END_TEST
 
+static void writes_plaintext(struct connection *c, const void *bytes, size_t n) {
+    struct iovec iov = {(void *)(uintptr_t)bytes, n};
+    struct flow_write f;
+    flow_write_before(&f, c, FLOW_PLAINTEXT, &iov, 1);
+    flow_write_after(&f, &iov, 1, (ssize_t)n, 0);
+}
+
+static void reads_plaintext(struct connection *c, const char *text) {
+    struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+    struct flow_read f;
+    flow_read_before(&f, c, FLOW_PLAINTEXT);
+    flow_read_after(&f, &iov, 1, (ssize_t)strlen(text), 0, strlen(text));
+}
+
+static void asks_for_a_tunnel(struct connection *c) {
+    static const char request[] = "CONNECT in.example:443 HTTP/1.1\r\nHost: in.example:443\r\n\r\n";
+    writes_plaintext(c, request, strlen(request));
+    reads_plaintext(c, "HTTP/1.1 200 OK\r\n\r\n");
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: in.example\r\n\r\n"
+
+START_TEST(tls_inside_tls_belongs_to_the_inner_object) {
+    struct connection *c;
+    const int fd = opened(&c);
+    const struct hello h = hello_make("proxy.example", 1), h2 = hello_make("in.example", 2);
+    struct object outer = with_random(&h), inner = with_random(&h2);
+    sends_hello(c, &h);
+    ck_assert_ptr_eq(tls_connection(&outer, &library), c);
+    asks_for_a_tunnel(c);
+    tls_handshake_after(&inner, &library, false);
+    writes_plaintext(c, h2.bytes, h2.size);
+    ck_assert_ptr_null(tls_connection(&outer, &library));
+    ck_assert_ptr_eq(tls_connection(&inner, &library), c);
+    writes_plaintext(c, GET, strlen(GET));
+    ck_assert_uint_eq(c->slot->requests, 2); /* CONNECT is one */
+    ck_assert_str_eq(host_of(c), "in.example");
+    ck_assert(!(c->slot->flags & TRACE_CONNECTION_BLIND));
+    closed(fd);
+}
+END_TEST
+
+START_TEST(an_inner_object_that_is_not_seen_leaves_it_unfollowed) {
+    struct connection *c;
+    const int fd = opened(&c);
+    const struct hello h = hello_make("proxy.example", 1), h2 = hello_make("in.example", 2);
+    struct object outer = with_random(&h);
+    sends_hello(c, &h);
+    ck_assert_ptr_eq(tls_connection(&outer, &library), c);
+    asks_for_a_tunnel(c);
+    writes_plaintext(c, h2.bytes, h2.size);
+    ck_assert_ptr_null(tls_connection(&outer, &library));
+    ck_assert(!(c->slot->flags & TRACE_CONNECTION_TLS_FOLLOWED));
+    closed(fd);
+}
+END_TEST
+
+START_TEST(plain_http_inside_tls_stays_with_the_outer_object) {
+    struct connection *c;
+    const int fd = opened(&c);
+    const struct hello h = hello_make("proxy.example", 1);
+    struct object outer = with_random(&h);
+    sends_hello(c, &h);
+    ck_assert_ptr_eq(tls_connection(&outer, &library), c);
+    asks_for_a_tunnel(c);
+    writes_plaintext(c, GET, strlen(GET));
+    ck_assert_ptr_eq(tls_connection(&outer, &library), c);
+    ck_assert_uint_eq(c->slot->requests, 2); /* CONNECT is one */
+    closed(fd);
+}
+END_TEST
+
 START_TEST(a_fork_forgets_what_the_parent_knew) {
     struct connection *c;
     const int fd = opened(&c);
@@ -391,64 +462,6 @@ START_TEST(a_call_on_another_connection_is_not_nested) {
 }
 END_TEST
 
-/* ---- the table ---- */
-
-static bool even_ones_are_stale(uint64_t payload) {
-    return payload % 2 == 0;
-}
-
-START_TEST(what_is_put_in_is_found_until_removed) {
-    enum { N = 100000 };
-    for (uint64_t i = 1; i <= N; i++)
-        ck_assert(association_set(i << 4, (struct association){ASSOCIATION_CONNECTION, i}, NULL));
-    for (uint64_t i = 1; i <= N; i += 2)
-        association_remove(i << 4);
-    for (uint64_t i = 1; i <= N; i++) {
-        const struct association a = association_find(i << 4);
-        ck_assert_int_eq(a.kind, i % 2 ? ASSOCIATION_UNKNOWN : ASSOCIATION_CONNECTION);
-        if (i % 2 == 0) ck_assert_uint_eq(a.payload, i);
-    }
-    ck_assert(association_set(32, (struct association){ASSOCIATION_GONE, 0}, NULL));
-    ck_assert_int_eq(association_find(32).kind, ASSOCIATION_GONE);
-}
-END_TEST
-
-START_TEST(a_full_table_gives_up_the_stale_first) {
-    uint64_t i = 0, refused = 0;
-    while (refused < 1000 && ++i < 1000000)
-        if (!association_set(i << 4, (struct association){ASSOCIATION_CONNECTION, i}, NULL))
-            refused++;
-    ck_assert_uint_eq(refused, 1000);
-    ck_assert_uint_gt(i, 200000); /* two choices fill a table of 262,144 well */
-    for (uint64_t key = i + 1; key <= i + 1000; key++)
-        if (association_set(key << 4, (struct association){ASSOCIATION_CONNECTION, 1},
-                            even_ones_are_stale))
-            refused--;
-    ck_assert_uint_lt(refused, 10);
-    for (uint64_t k = 1; k < i; k += 2) { /* no live one went */
-        const struct association a = association_find(k << 4);
-        ck_assert(a.kind == ASSOCIATION_UNKNOWN || a.payload == k);
-    }
-}
-END_TEST
-
-static void hammer(unsigned thread) {
-    for (uint64_t round = 0; round < 2000; round++)
-        for (uint64_t i = 0; i < 16; i++) {
-            const uint64_t key = ((uint64_t)(thread + 1) << 16 | i) << 4;
-            ck_assert(
-                association_set(key, (struct association){ASSOCIATION_WAITING, key + round}, NULL));
-            ck_assert_uint_eq(association_find(key).payload, key + round);
-            association_remove(key);
-            ck_assert_int_eq(association_find(key).kind, ASSOCIATION_UNKNOWN);
-        }
-}
-
-START_TEST(threads_do_not_disturb_each_other) {
-    trace_place_threads(4, hammer);
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("tls");
     TCase *tests = tcase_create("tls");
@@ -465,15 +478,15 @@ int main(void) {
     tcase_add_test(tests, the_random_corrects_what_nesting_said);
     tcase_add_test(tests, an_ended_connection_is_nobodys_again);
     tcase_add_test(tests, the_name_that_was_set_counts_when_the_hello_shows_none);
+    tcase_add_test(tests, tls_inside_tls_belongs_to_the_inner_object);
+    tcase_add_test(tests, an_inner_object_that_is_not_seen_leaves_it_unfollowed);
+    tcase_add_test(tests, plain_http_inside_tls_stays_with_the_outer_object);
     tcase_add_test(tests, a_fork_forgets_what_the_parent_knew);
     tcase_add_test(tests, a_nested_call_is_none_of_its_own);
     tcase_add_test(tests, a_call_left_by_longjmp_heals_higher_up);
     tcase_add_test(tests, a_call_left_by_longjmp_heals_for_the_same_object);
     tcase_add_test(tests, a_freed_object_is_in_no_call);
     tcase_add_test(tests, a_call_on_another_connection_is_not_nested);
-    tcase_add_test(tests, what_is_put_in_is_found_until_removed);
-    tcase_add_test(tests, a_full_table_gives_up_the_stale_first);
-    tcase_add_test(tests, threads_do_not_disturb_each_other);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");
