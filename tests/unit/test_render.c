@@ -65,7 +65,7 @@ START_TEST(text_is_verdict_hosts_findings) {
                                        "asked for in",
                                        "client+0x100",
                                        "GET /items -> 200",
-                                       "89 s ago",
+                                       "89 s old",
                                        "1,000 of 262,144 bytes",
                                        "fd 4 5 6 7 8",
                                        "wait in cond: tid 2000 2001",
