@@ -13,6 +13,8 @@ struct entry {
 };
 static struct entry table[1u << BUCKET_BITS][WAYS] __attribute__((aligned(4096)));
 
+static bool used; /* while nothing was ever put in, no page of the table is touched */
+
 struct place {
     struct entry *bucket[2];
 };
@@ -41,6 +43,7 @@ static struct association unpack(uint64_t value) {
 }
 
 struct association association_find(uint64_t key) {
+    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) return (struct association){0};
     const struct place place = place_of(key);
     for (int b = 0; b < 2; b++) {
         struct entry *bucket = place.bucket[b];
@@ -109,6 +112,7 @@ static enum outcome set(uint64_t key, uint64_t value, bool (*stale)(uint64_t pay
 }
 
 bool association_set(uint64_t key, struct association a, bool (*stale)(uint64_t payload)) {
+    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) __atomic_store_n(&used, true, __ATOMIC_RELAXED);
     for (int attempt = 0; attempt < 8; attempt++) {
         const enum outcome outcome = set(key, pack(a), stale);
         if (outcome != RACED) return outcome == SET;
@@ -117,6 +121,7 @@ bool association_set(uint64_t key, struct association a, bool (*stale)(uint64_t 
 }
 
 void association_remove(uint64_t key) {
+    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) return;
     const struct place place = place_of(key);
     for (int b = 0; b < 2; b++)
         for (unsigned i = 0; i < WAYS; i++) {
