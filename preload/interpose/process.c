@@ -2,42 +2,60 @@
 #include <errno.h>
 
 #include "interpose/real.h"
+#include "record/gate.h"
 #include "record/sys.h"
 #include "track/process.h"
 #include "track/worker.h"
 
 /* ---- children ---- */
 
-static pid_t process_forks(pid_t pid) {
+static void forking(void) {
+    const int saved = errno;
+    if (process_active) gate_close();
+    errno = saved;
+}
+
+static pid_t forked(pid_t pid) {
     const int error = errno;
-    if (pid == 0)
+    if (!process_active) return pid;
+    if (pid == 0) {
+        gate_after_fork();
         process_fork_child();
-    else if (pid > 0)
-        process_forked(pid);
+    } else {
+        gate_open();
+        if (pid > 0) process_forked(pid);
+    }
     errno = error;
     return pid;
 }
 
 HTTPLEAK_EXPORT pid_t fork(void) {
-    return process_forks(REAL(fork)());
+    forking();
+    return forked(REAL(fork)());
 }
 
 HTTPLEAK_EXPORT pid_t _Fork(void) {
-    return process_forks(REAL(_Fork)());
-}
-
-/* These two fork inside libc. The parent of daemon ends there. */
-HTTPLEAK_EXPORT int daemon(int keep_directory, int keep_streams) {
-    const int r = REAL(daemon)(keep_directory, keep_streams);
-    const int error = errno;
-    process_fork_child();
-    errno = error;
-    return r;
+    forking();
+    return forked(REAL(_Fork)());
 }
 
 HTTPLEAK_EXPORT int forkpty(int *master, char *name, const struct termios *terminal,
                             const struct winsize *size) {
-    return process_forks(REAL(forkpty)(master, name, terminal, size));
+    forking();
+    return forked(REAL(forkpty)(master, name, terminal, size));
+}
+
+/* Forks inside libc too; where it succeeds it returns in the child, and the parent ends in there. */
+HTTPLEAK_EXPORT int daemon(int keep_directory, int keep_streams) {
+    forking();
+    const int r = REAL(daemon)(keep_directory, keep_streams);
+    const int error = errno;
+    if (process_active && process_fork_child())
+        gate_after_fork();
+    else if (process_active)
+        gate_open();
+    errno = error;
+    return r;
 }
 
 /*

@@ -83,7 +83,8 @@ extern const char real_bare[] __attribute__((visibility("hidden")));
 /* ---- the list of modules ---- */
 
 /* Cold: runs at the start, from the pages that the loader has touched. */
-__attribute__((cold)) static struct link_map *first_map_of(const ElfW(Phdr) * headers, size_t count) {
+__attribute__((cold)) static struct link_map *first_map_of(const ElfW(Phdr) * headers,
+                                                           size_t count) {
     uintptr_t base = 0;
     const ElfW(Dyn) *dynamic = NULL;
     for (size_t i = 0; i < count; i++)
@@ -161,7 +162,8 @@ void *real_resolve(enum real_id id) {
 }
 
 __attribute__((cold)) void real_init(const ElfW(Phdr) * headers, size_t count) {
-    struct link_map *map = remember_recorder_map(headers ? first_map_of(headers, count) : first_map());
+    struct link_map *map =
+        remember_recorder_map(headers ? first_map_of(headers, count) : first_map());
     while (map && map->l_next)
         map = map->l_next;
     last_initial_map = map;

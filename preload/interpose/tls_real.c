@@ -5,6 +5,7 @@
 
 #include "interpose/loaded.h"
 #include "interpose/tls_real.h"
+#include "record/gate.h"
 
 /* ---- libraries ---- */
 
@@ -193,7 +194,9 @@ bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const
                            .preload = CANDIDATES,
                            .hash = image_hash(name),
                            .caller = (uintptr_t)caller};
+        gate_enter();
         dl_iterate_phdr(consider, &s);
+        gate_leave();
         if (s.count == 0) return false;
         const unsigned chosen = s.count == 1 ? 0 : choose(&s);
         real->function = s.functions[chosen];

@@ -2,6 +2,7 @@
  * Where we are called from: return addresses by libunwind's cached backtrace, or by libgcc's
  * unwinder where there is none.
  */
+#include "record/gate.h"
 #include "record/intern.h"
 
 #define OWN_FRAMES_MOST                                                                            \
@@ -61,7 +62,9 @@ void stack_flush(void) {
 uint32_t stack_capture(void **pcs, uint32_t depth) {
     void *all[TRACE_STACK_DEPTH_MAX + OWN_FRAMES_MOST];
     if (depth > TRACE_STACK_DEPTH_MAX) depth = TRACE_STACK_DEPTH_MAX;
+    gate_enter();
     const uint32_t n = backtrace(all, depth + OWN_FRAMES_MOST);
+    gate_leave();
     uint32_t count = 0;
     for (uint32_t i = 0; i < n && count < depth; i++)
         if (!module_is_recorder((uintptr_t)all[i])) pcs[count++] = all[i];

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "record/gate.h"
 #include "record/options.h"
 #include "record/summary.h"
 #include "record/sys.h"
@@ -130,11 +131,14 @@ void process_forked(int child_pid) {
     journal_append(&event, clock_now(), thread_tid());
 }
 
-void process_fork_child(void) {
-    if (process_active && process_is_vfork_child()) process_after_fork();
+bool process_fork_child(void) {
+    if (sys_getpid() == process_pid) return false;
+    process_after_fork();
+    return true;
 }
 
 void process_after_fork(void) {
+    gate_after_fork();
     process_pid = sys_getpid();
     process_generation++;
     end_status_known = false;

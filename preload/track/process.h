@@ -29,7 +29,8 @@ bool process_may_trace(void);
 /* True in a child that shares our memory but is another process (vfork): it must change nothing. One getpid. */
 bool process_is_vfork_child(void);
 void process_forked(int child_pid);  /* in the parent */
-void process_fork_child(void);       /* in the child, when fork returned there; does nothing if the mark told it before */
+/* In the child, when fork returned there; false: it is none, or the mark told it before. */
+bool process_fork_child(void);
 void process_after_fork(void);       /* forget everything, keep nothing of the parent's */
 /* Orderly end. known: status is what it will exit with. May come more than once; the last one counts. */
 void process_exiting(int status, bool known);

@@ -120,7 +120,8 @@ static bool key_ready(void) {
         const bool made = pthread_key_create(&key, worker_leave) == 0;
         __atomic_store_n(&key_state, made ? KEY_MADE : KEY_REFUSED, __ATOMIC_RELEASE);
     }
-    for (int i = 0; i < 1000 && __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE; i++)
+    for (int i = 0; i < 1000 && __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE;
+         i++)
         __builtin_ia32_pause();
     return key_state == KEY_MADE;
 }
