@@ -197,8 +197,9 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
     slot->write_attempt_ns = now;
     if (f->layer == FLOW_WIRE) slot->write_bytes += taken;
     if (f->layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) slot->write_app_bytes += taken;
-    if (taken && carries_application(c, f->layer)) slot->writer_tid = thread_tid();
+    if (taken && application) slot->writer_tid = thread_tid();
     slot_end(&slot->write_seq);
+    if (application) worker_io_end(c, true, taken, now);
     connection_unlock_write(c);
 }
 
