@@ -18,7 +18,8 @@ struct trace_file {
     char *path;
     uint64_t size; /* of the file as it is */
     struct trace_header header;
-    bool live; /* its process may still be writing */
+    bool live;   /* its process may still be writing */
+    bool unborn; /* nothing was ever recorded */
     bool failed;
     struct trace_error error;
     uint64_t torn;

@@ -14,6 +14,8 @@
 
 #include "trace/file.h"
 
+#define UNBORN_SIZE_MIN 65536 /* no recorder makes a smaller file */
+
 static const struct {
     const char *name;
     uint64_t record_size;
@@ -159,13 +161,39 @@ static bool header_check_size(struct trace_file *file) {
     return true;
 }
 
+/*
+ * The recorder writes the magic last. A process that was killed before that leaves a file without a magic, with a header or
+ * with zeros in its place, and mostly holes behind: a trace in which nothing happened, but no foreign file either.
+ */
+static bool header_is_unborn(const struct trace_header *header, const struct stat *status) {
+    static const struct trace_header zero;
+    const bool holes = (uint64_t)status->st_blocks * 512 < (uint64_t)status->st_size;
+    if (memcmp(header->magic, zero.magic, sizeof zero.magic) != 0 ||
+        status->st_size < UNBORN_SIZE_MIN)
+        return false;
+    if (header->version == TRACE_VERSION && header->byte_order == TRACE_BYTE_ORDER) return true;
+    return holes && memcmp(header, &zero, sizeof zero) == 0;
+}
+
+static void header_make_empty(struct trace_header *header) {
+    *header = (struct trace_header){.version = TRACE_VERSION};
+    for (int i = 0; i < TRACE_REGION_COUNT; i++) {
+        header->regions[i].offset = TRACE_HEADER_SIZE;
+        header->regions[i].record_size = header->regions[i].size = region_table[i].record_size;
+    }
+}
+
 static bool header_load(struct trace_file *file) {
     struct trace_header header;
     struct stat status;
     if (fstat(file->fd, &status) != 0)
         return trace_file_fail(file, 0, "expected a file, fstat failed: %s", strerror(errno));
     file->size = (uint64_t)status.st_size;
-    if (!trace_file_read(file, 0, &header, sizeof header) || !header_check(file, &header))
+    if (!trace_file_read(file, 0, &header, sizeof header)) return false;
+    file->unborn = header_is_unborn(&header, &status);
+    if (file->unborn)
+        header_make_empty(&header);
+    else if (!header_check(file, &header))
         return false;
     file->header = header;
     file->live = header_is_live(&header);
@@ -235,6 +263,10 @@ const char *trace_file_path(const struct trace_file *file) {
 
 const struct trace_header *trace_file_header(const struct trace_file *file) {
     return &file->header;
+}
+
+bool trace_file_is_unborn(const struct trace_file *file) {
+    return file->unborn;
 }
 
 uint64_t trace_file_torn(const struct trace_file *file) {

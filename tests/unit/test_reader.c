@@ -137,6 +137,32 @@ START_TEST(a_truncated_trace_is_told) {
 }
 END_TEST
 
+/* Killed while it made the file: zeros for a header and holes behind, or a header without its magic. */
+START_TEST(a_trace_that_was_never_begun_is_empty) {
+    struct trace_connection connection;
+    builder_connection(builder);
+    memset(builder->header->magic, 0, sizeof builder->header->magic);
+    struct trace_file *file = open_it();
+    ck_assert(trace_file_is_unborn(file));
+    ck_assert_uint_eq(trace_file_count(file, TRACE_REGION_CONNECTION), 0);
+    ck_assert(!trace_file_connection(file, 0, &connection));
+    ck_assert_int_eq(trace_replay_check(file, 0, NULL), REPLAY_EQUAL);
+    trace_file_close(file);
+
+    const char *path = builder_write_part(builder, 0);
+    ck_assert_int_eq(truncate(path, 1 << 20), 0);
+    struct trace_error error;
+    file = trace_file_open(path, &error);
+    ck_assert_msg(file != NULL, "%s", error.text);
+    ck_assert(trace_file_is_unborn(file));
+    trace_file_close(file);
+
+    memset(builder->image, 0, builder->size);
+    builder_write(builder); /* written zeros are no holes: a foreign file */
+    refuse(path, 0, "expected a httpleak trace");
+}
+END_TEST
+
 START_TEST(odd_parts_of_a_dead_process_are_torn) {
     struct trace_connection *written = builder_connection(builder), connection;
     written->read_seq = 7;
@@ -418,6 +444,7 @@ int main(void) {
     tcase_add_test(tests, refuses_other_versions_and_byte_orders);
     tcase_add_test(tests, refuses_regions_that_do_not_fit);
     tcase_add_test(tests, a_truncated_trace_is_told);
+    tcase_add_test(tests, a_trace_that_was_never_begun_is_empty);
     tcase_add_test(tests, odd_parts_of_a_dead_process_are_torn);
     tcase_add_test(tests, a_live_trace_is_read_part_by_part);
     tcase_add_test(tests, unfinished_strings_and_stacks_are_torn);
