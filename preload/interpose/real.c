@@ -9,7 +9,7 @@
 
 struct real_table real;
 
-/* Filled by a relocation; while it is NULL nothing that goes through the global offset table works. */
+/* Made right by a relocation; until then nothing that goes through the global offset table works. */
 static const char relocation_target;
 static const char *volatile relocation_probe = &relocation_target;
 
@@ -17,7 +17,7 @@ static const char *volatile relocation_probe = &relocation_target;
 static struct link_map *recorder_map, *last_initial_map;
 
 bool real_relocated(void) {
-    return relocation_probe != NULL;
+    return relocation_probe == &relocation_target;
 }
 
 /* ---- names and places; offsets, since pointers would be relocations ---- */
@@ -82,6 +82,9 @@ extern const char real_bare[] __attribute__((visibility("hidden")));
 
 /* ---- the list of modules ---- */
 
+/* The recorder's own first byte, told by the linker: where it was loaded. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+
 /* Cold: runs at the start, from the pages that the loader has touched. */
 __attribute__((cold)) static struct link_map *first_map_of(const ElfW(Phdr) * headers,
                                                            size_t count) {
@@ -119,7 +122,7 @@ static struct link_map *first_map(void) {
 }
 
 __attribute__((cold)) static struct link_map *remember_recorder_map(struct link_map *map) {
-    while (map && map->l_ld != _DYNAMIC)
+    while (map && map->l_addr != (uintptr_t)__ehdr_start)
         map = map->l_next;
     __atomic_store_n(&recorder_map, map, __ATOMIC_RELAXED);
     return map;
