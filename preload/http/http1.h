@@ -169,6 +169,12 @@ void http1_request_copy(struct http1_request *dst, const struct http1_request *s
 enum http1_status http1_response_feed(struct http1_response *, const void *buf, size_t len,
                                       size_t *consumed, const struct http1_response_ops *,
                                       void *ctx);
+/*
+ * The quick way through a body: n bytes that are all payload, with more of it to come, are counted
+ * without being looked at. False: nothing was done, feed them. The caller tells whom it concerns;
+ * no operation is called.
+ */
+bool http1_response_take(struct http1_response *, uint64_t n);
 enum http1_status http1_response_skip(struct http1_response *, uint64_t n,
                                       const struct http1_response_ops *, void *ctx);
 /*

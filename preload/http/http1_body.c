@@ -25,6 +25,13 @@ void http1_body_begin(struct http1_body *body, enum http1_framing framing, uint6
                                                       : BODY_LENGTH;
 }
 
+bool http1_body_take(struct http1_body *body, uint64_t n) {
+    if (body->state == BODY_UNTIL_CLOSE) return true;
+    if ((body->state != BODY_LENGTH && body->state != BODY_DATA) || n >= body->remaining) return false;
+    body->remaining -= n;
+    return true;
+}
+
 bool http1_body_until_close(const struct http1_body *body) {
     return body->state == BODY_UNTIL_CLOSE;
 }

@@ -18,6 +18,8 @@ enum http1_body_result http1_body_feed(struct http1_body *, const char **p, cons
                                        uint64_t *payload);
 /* n > 0 bytes of payload that nobody saw; BAD if it cannot have been payload alone. */
 enum http1_body_result http1_body_skip(struct http1_body *, uint64_t n);
+/* n bytes that are payload and not the end of it; false: nothing was done. */
+bool http1_body_take(struct http1_body *, uint64_t n);
 bool http1_body_until_close(const struct http1_body *);
 /* The last chunk went by; only the trailer section is missing (RFC 9112 7.1.2). */
 bool http1_body_in_trailer(const struct http1_body *);

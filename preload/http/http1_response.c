@@ -172,6 +172,11 @@ enum http1_status http1_response_feed(struct http1_response *response, const voi
     return status;
 }
 
+bool http1_response_take(struct http1_response *response, uint64_t n) {
+    return response->state == RESPONSE_BODY && response->status == HTTP1_OK &&
+           http1_body_take(&response->body, n);
+}
+
 enum http1_status http1_response_skip(struct http1_response *response, uint64_t n,
                                       const struct http1_response_ops *ops, void *ctx) {
     if (response->status != HTTP1_OK || n == 0) return response->status;

@@ -1,4 +1,5 @@
 /* Response bodies on the wire: opened by a head, ended by framing, by the program or by the peer. */
+#include "track/half.h"
 #include "track/body.h"
 #include "track/handle.h"
 #include "track/worker.h"

@@ -6,6 +6,7 @@
 
 #include "record/sys.h"
 #include "record/text.h"
+#include "track/half.h"
 #include "track/body.h"
 #include "track/connection.h"
 #include "track/host.h"
@@ -14,29 +15,20 @@
 #include "track/wait.h"
 #include "track/worker.h"
 
-/* Private parts live in chunks that are mapped when their slots are first used. */
-#define CHUNK 64u
-#define CHUNKS (FD_LIMIT / CHUNK)
-static struct connection *chunks[CHUNKS];
+struct connection *connection_chunks[CONNECTION_CHUNKS];
 static uint64_t last_id;
 
-struct connection *connection_at(uint32_t index) {
-    if (index >= CHUNK * CHUNKS) return NULL;
-    struct connection *chunk = __atomic_load_n(&chunks[index / CHUNK], __ATOMIC_ACQUIRE);
-    return chunk ? &chunk[index % CHUNK] : NULL;
-}
-
 static struct connection *private_part(uint32_t index) {
-    if (index >= CHUNK * CHUNKS) return NULL;
-    struct connection **place = &chunks[index / CHUNK];
+    if (index >= FD_LIMIT) return NULL;
+    struct connection **place = &connection_chunks[index / CONNECTION_CHUNK];
     struct connection *chunk = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     if (!chunk) {
-        struct connection *fresh = sys_memory(CHUNK * sizeof *fresh);
+        struct connection *fresh = sys_memory(CONNECTION_CHUNK * sizeof *fresh);
         if (!fresh) return NULL;
         if (__atomic_compare_exchange_n(place, &chunk, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) chunk = fresh;
-        else sys_memory_free(fresh, CHUNK * sizeof *fresh);
+        else sys_memory_free(fresh, CONNECTION_CHUNK * sizeof *fresh);
     }
-    return &chunk[index % CHUNK];
+    return &chunk[index % CONNECTION_CHUNK];
 }
 
 void connection_note(struct connection *c, struct trace_event *event, uint64_t now) {

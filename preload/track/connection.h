@@ -15,6 +15,7 @@
 #include "record/clock.h"
 #include "record/intern.h"
 #include "record/trace.h"
+#include "track/process.h"
 
 #define FD_LIMIT (1u << 20) /* fd numbers beyond are not followed, and counted as lost */
 
@@ -27,6 +28,15 @@ extern uint64_t fd_table[FD_LIMIT];
 
 static inline uint64_t fd_entry(int fd) {
     return (unsigned)fd < FD_LIMIT ? __atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED) : 0;
+}
+static inline uint32_t fd_entry_index(uint64_t entry) {
+    return (uint32_t)(entry & 0x7fffffffu) - 1;
+}
+static inline uint32_t fd_entry_id(uint64_t entry) {
+    return (uint32_t)(entry >> 32) & 0xffffffu;
+}
+static inline uint32_t fd_entry_generation(uint64_t entry) {
+    return (uint32_t)(entry >> 56);
 }
 /* The wrappers' fast way out. */
 static inline bool fd_is_ours(int fd) {
@@ -81,16 +91,34 @@ struct connection {
     struct http1_response response;
 };
 
+/* Private parts live in chunks that are mapped when their slots are first used. */
+#define CONNECTION_CHUNK 64u
+#define CONNECTION_CHUNKS (FD_LIMIT / CONNECTION_CHUNK)
+extern struct connection *connection_chunks[CONNECTION_CHUNKS];
+static inline struct connection *connection_at(uint32_t slot_index) {
+    if (slot_index >= FD_LIMIT) return NULL;
+    struct connection *chunk = __atomic_load_n(&connection_chunks[slot_index / CONNECTION_CHUNK], __ATOMIC_ACQUIRE);
+    return chunk ? &chunk[slot_index % CONNECTION_CHUNK] : NULL;
+}
+/* An entry of the parent's in a fork child: marks it as shared there and forgets it. Always NULL. */
+struct connection *connection_inherited(int fd, uint64_t entry);
+
 /*
  * The connection behind a fd of ours, NULL if there is none (epoll sets, inherited and stale entries give NULL). Using an
  * inherited one marks it as shared in the parent's trace, once.
  */
-struct connection *connection_of_fd(int fd);
+static inline struct connection *connection_of_fd(int fd) {
+    const uint64_t entry = fd_entry(fd);
+    if (entry == 0 || (entry & FD_EPOLL)) return NULL;
+    process_check_fork();
+    if (__builtin_expect(fd_entry_generation(entry) != (process_generation & 0xff), 0)) return connection_inherited(fd, entry);
+    struct connection *c = connection_at(fd_entry_index(entry));
+    return c && c->id != 0 && (c->id & 0xffffffu) == fd_entry_id(entry) ? c : NULL;
+}
 /* Its table entry. */
 uint64_t connection_entry(const struct connection *);
 /* Highest fd number that was ever ours, for loops over the table. */
 extern int fd_highest;
-struct connection *connection_at(uint32_t slot_index);
 
 /* After connect(2) returned: result and error as the caller will see them. Creates the connection (and the trace) or completes it. */
 void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result, int error);
@@ -111,12 +139,6 @@ static inline void connection_fd_new(int fd) {
     if (fd_is_ours(fd)) connection_fd_closing(fd, true);
 }
 void connection_shutdown(struct connection *, int how);
-
-/* Locks of a half: false when somebody else is inside after a bounded wait. */
-bool connection_lock_read(struct connection *);
-void connection_unlock_read(struct connection *);
-bool connection_lock_write(struct connection *);
-void connection_unlock_write(struct connection *);
 
 /* Hands over the connection's end; carried out now, or by whoever is inside a half when he leaves it. */
 void connection_end(struct connection *, enum connection_end);

@@ -1,4 +1,5 @@
 /* The queue of outstanding requests and what it shows in the slot. */
+#include "track/half.h"
 #include "track/exchange.h"
 #include "record/options.h"
 #include "track/host.h"

@@ -10,16 +10,13 @@
 uint64_t fd_table[FD_LIMIT];
 int fd_highest = -1;
 
-#define ENTRY_INDEX(e) ((uint32_t)((e) & 0x7fffffffu) - 1)
-#define ENTRY_ID(e) ((uint32_t)((e) >> 32) & 0xffffffu)
-#define ENTRY_GENERATION(e) ((uint32_t)((e) >> 56))
 
 uint64_t connection_entry(const struct connection *c) {
     return (uint64_t)(process_generation & 0xff) << 56 | (c->id & 0xffffffu) << 32 | (c->index + 1);
 }
 
 static bool entry_inherited(uint64_t e) {
-    return ENTRY_GENERATION(e) != (process_generation & 0xff);
+    return fd_entry_generation(e) != (process_generation & 0xff);
 }
 
 static bool entry_clear(int fd, uint64_t e) {
@@ -29,29 +26,23 @@ static bool entry_clear(int fd, uint64_t e) {
 /* The child does I/O on a connection of its parent's: what happens on it is not the parent's alone any more. */
 static void mark_shared(uint64_t e) {
     struct trace_map *t = trace_of_parent;
-    if (!t || (e & FD_EPOLL) || ENTRY_INDEX(e) >= t->connection_limit) return;
-    struct trace_connection *slot = &t->connections[ENTRY_INDEX(e)];
-    if ((slot->id & 0xffffffu) == ENTRY_ID(e))
+    if (!t || (e & FD_EPOLL) || fd_entry_index(e) >= t->connection_limit) return;
+    struct trace_connection *slot = &t->connections[fd_entry_index(e)];
+    if ((slot->id & 0xffffffu) == fd_entry_id(e))
         __atomic_fetch_or(&slot->flags, TRACE_CONNECTION_SHARED, __ATOMIC_RELAXED);
 }
 
 static struct connection *entry_connection(uint64_t e) {
-    struct connection *c = connection_at(ENTRY_INDEX(e));
-    if (!c || c->id == 0 || (c->id & 0xffffffu) != ENTRY_ID(e)) return NULL;
+    struct connection *c = connection_at(fd_entry_index(e));
+    if (!c || c->id == 0 || (c->id & 0xffffffu) != fd_entry_id(e)) return NULL;
     return c;
 }
 
-struct connection *connection_of_fd(int fd) {
-    const uint64_t e = fd_entry(fd);
-    if (e == 0 || (e & FD_EPOLL)) return NULL;
-    process_check_fork();
-    if (__builtin_expect(entry_inherited(e), 0)) {
-        if (process_is_vfork_child()) return NULL;
-        mark_shared(e);
-        entry_clear(fd, e);
-        return NULL;
-    }
-    return entry_connection(e);
+struct connection *connection_inherited(int fd, uint64_t e) {
+    if (process_is_vfork_child()) return NULL;
+    mark_shared(e);
+    entry_clear(fd, e);
+    return NULL;
 }
 
 /* Another number of a connection that lost the one its slot names. */

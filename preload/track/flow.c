@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "track/half.h"
 #include "track/body.h"
 #include "track/exchange.h"
 #include "track/flow.h"
@@ -371,9 +372,20 @@ void flow_read_before(struct flow_read *f, struct connection *c, enum flow_layer
     if (carries_application(c, layer)) worker_io_begin(c, false);
 }
 
+/* What a read that brought something leaves in the slot. */
+static void read_shown(struct connection *c, enum flow_layer layer, uint64_t n, uint64_t now) {
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->read_seq);
+    slot->read_progress_ns = now;
+    slot->read_result = TRACE_READ_DATA;
+    if (layer == FLOW_WIRE) slot->read_bytes += n;
+    if (layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) slot->read_app_bytes += n;
+    if (carries_application(c, layer)) slot->reader_tid = thread_tid();
+    slot_end(&slot->read_seq);
+}
+
 static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, uint64_t n, uint64_t now) {
     struct connection *c = f->connection;
-    struct trace_connection *slot = c->slot;
     if (c->wire == WIRE_BLIND && c->body) body_withdraw(c); /* the writer found out while we read */
     if (c->wire == WIRE_NEW && f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
         connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
@@ -388,13 +400,7 @@ static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, 
         struct reading r = {.c = c, .now = c->body || c->ring_head == c->ring_tail ? now : clock_now()};
         feed_response(&r, iov, count, n);
     }
-    slot_begin(&slot->read_seq);
-    slot->read_progress_ns = now;
-    slot->read_result = TRACE_READ_DATA;
-    if (f->layer == FLOW_WIRE) slot->read_bytes += n;
-    if (f->layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) slot->read_app_bytes += n;
-    if (carries_application(c, f->layer)) slot->reader_tid = thread_tid();
-    slot_end(&slot->read_seq);
+    read_shown(c, f->layer, n, now);
 }
 
 void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ssize_t result, int error, size_t wanted) {
@@ -407,13 +413,16 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
     if (!there) return;
     struct trace_connection *slot = c->slot;
     if (result < 0 && error == EINTR) return;
-    if (n && f->layer == FLOW_WIRE) connection_established(c);
+    if (n && slot->state == TRACE_CONNECTION_CONNECTING && f->layer == FLOW_WIRE) connection_established(c);
     if (!connection_lock_read(c)) {
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
     }
     __atomic_store_n(&slot->read_attempt_ns, now, __ATOMIC_RELAXED);
-    if (n) read_bytes(f, iov, count, n, now);
+    if (n && c->body && is_parsed(c, f->layer) && http1_response_take(&c->response, n)) {
+        body_progress(c, n, now);
+        read_shown(c, f->layer, n, now);
+    } else if (n) read_bytes(f, iov, count, n, now);
     else if (result < 0 && (error == EAGAIN || error == EWOULDBLOCK)) slot->read_result = TRACE_READ_AGAIN;
     else if (result == 0 && wanted == 0) /* a read of nothing */;
     else if (slot->state == TRACE_CONNECTION_CONNECTING) slot->read_result = TRACE_READ_ERROR;

@@ -1,6 +1,5 @@
 /* The two halves' locks: short, bounded, owned by a thread, and the last one out carries out a pending end. */
-#include "track/connection.h"
-#include "track/worker.h"
+#include "track/half.h"
 
 /*
  * A hook holds a half for well under a microsecond, so waiting longer than this means that its owner was preempted or that
@@ -8,8 +7,7 @@
  */
 #define SPINS 4000
 
-static bool half_lock(uint32_t *lock) {
-    const uint32_t me = thread_tid();
+bool half_lock_slowly(uint32_t *lock, uint32_t me) {
     for (int i = 0; i < SPINS; i++) {
         uint32_t owner = 0;
         if (__atomic_compare_exchange_n(lock, &owner, me, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) return true;
@@ -21,7 +19,7 @@ static bool half_lock(uint32_t *lock) {
 
 void connection_end_now(struct connection *); /* connection.c; both halves are held */
 
-static void end_if_free(struct connection *c) {
+void connection_end_if_free(struct connection *c) {
     while (__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT) {
         if (!half_lock(&c->read_lock)) return; /* its owner comes by here when he leaves */
         if (!half_lock(&c->write_lock)) {
@@ -36,25 +34,7 @@ static void end_if_free(struct connection *c) {
     }
 }
 
-static void half_unlock(struct connection *c, uint32_t *lock) {
-    __atomic_store_n(lock, 0, __ATOMIC_SEQ_CST);
-    if (__builtin_expect(__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT, 0)) end_if_free(c);
-}
-
-bool connection_lock_read(struct connection *c) {
-    return half_lock(&c->read_lock);
-}
-void connection_unlock_read(struct connection *c) {
-    half_unlock(c, &c->read_lock);
-}
-bool connection_lock_write(struct connection *c) {
-    return half_lock(&c->write_lock);
-}
-void connection_unlock_write(struct connection *c) {
-    half_unlock(c, &c->write_lock);
-}
-
 void connection_end(struct connection *c, enum connection_end how) {
     uint32_t none = END_NOT;
-    if (__atomic_compare_exchange_n(&c->ending, &none, how, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) end_if_free(c);
+    if (__atomic_compare_exchange_n(&c->ending, &none, how, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) connection_end_if_free(c);
 }

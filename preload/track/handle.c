@@ -1,4 +1,5 @@
 /* The table of open body handles: a few entries a bucket, one short lock, the oldest gives way when a bucket is full. */
+#include "track/half.h"
 #include "track/handle.h"
 #include "track/worker.h"
 
