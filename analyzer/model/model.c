@@ -254,7 +254,6 @@ static void load_history(struct model_process *process) {
 
 int model_add_trace(struct model *model, struct trace_file *file, const struct process_fate *fate,
                     struct trace_error *error) {
-    if (trace_file_is_unborn(file)) return 0;
     struct model_process *process = calloc(1, sizeof *process);
     if (!process) {
         snprintf(error->text, sizeof error->text, "%s: out of memory", trace_file_path(file));

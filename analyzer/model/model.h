@@ -127,7 +127,7 @@ void model_free(struct model *model);
 
 /*
  * Adds the process of a trace. The file stays the caller's and must outlive the model and its reports. 0, or -1 with *error
- * when the trace is not valid; then nothing was added. Nor is anything for a trace in which nothing was recorded yet.
+ * when the trace is not valid; then nothing was added.
  */
 int model_add_trace(struct model *model, struct trace_file *file, const struct process_fate *fate,
                     struct trace_error *error);

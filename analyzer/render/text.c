@@ -62,7 +62,10 @@ static void write_verdict(const struct report *report, const struct paper *paper
 static void write_process(const struct report_process *process, const struct paper *paper,
                           bool verbose) {
     struct line line = {0};
-    line_add(&line, "%s, pid %" PRIu32, symbol_base_name(process->exe), process->pid);
+    if (process->pid)
+        line_add(&line, "%s, pid %" PRIu32, symbol_base_name(process->exe), process->pid);
+    else
+        line_add(&line, "a process that had not begun to record");
     switch (process->end) {
     case REPORT_END_RUNNING: line_add(&line, ", still running"); break;
     case REPORT_END_LOST: line_add(&line, ", gone without a word (killed?)"); break;

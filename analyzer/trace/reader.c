@@ -175,12 +175,20 @@ static bool header_is_unborn(const struct trace_header *header, const struct sta
     return holes && memcmp(header, &zero, sizeof zero) == 0;
 }
 
+/* What it says of the process stays, as far as that had been written; regions have nothing in them. */
 static void header_make_empty(struct trace_header *header) {
-    *header = (struct trace_header){.version = TRACE_VERSION};
-    for (int i = 0; i < TRACE_REGION_COUNT; i++) {
-        header->regions[i].offset = TRACE_HEADER_SIZE;
-        header->regions[i].record_size = header->regions[i].size = region_table[i].record_size;
-    }
+    header->end = TRACE_END_RUNNING;
+    header->ended_ns = 0;
+    header->argv_size = header->version == TRACE_VERSION && header->argv_size <= sizeof header->argv
+                            ? header->argv_size
+                            : 0;
+    header->exe[sizeof header->exe - 1] = header->argv[sizeof header->argv - 1] = 0;
+    header->recorder_version[sizeof header->recorder_version - 1] = 0;
+    memset(header->lost, 0, sizeof header->lost);
+    for (int i = 0; i < TRACE_REGION_COUNT; i++)
+        header->regions[i] = (struct trace_region){.offset = TRACE_HEADER_SIZE,
+                                                   .size = region_table[i].record_size,
+                                                   .record_size = region_table[i].record_size};
 }
 
 static bool header_load(struct trace_file *file) {

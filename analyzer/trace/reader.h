@@ -36,7 +36,7 @@ const struct trace_error *trace_file_error(const struct trace_file *file);
 const char *trace_file_path(const struct trace_file *file);
 /* A copy whose texts are terminated and whose sizes are in range. */
 const struct trace_header *trace_file_header(const struct trace_file *file);
-/* Its process was killed while it made the file (or is making it now): valid, with nothing in it, not even a pid. */
+/* Its process was killed while it made the file (or is making it now): valid, with nothing in it, perhaps not even a pid. */
 bool trace_file_is_unborn(const struct trace_file *file);
 /* Slot parts that stayed odd, and strings, stacks and records that were never completed: what a kill cost. */
 uint64_t trace_file_torn(const struct trace_file *file);
