@@ -30,3 +30,9 @@ $(PROGRAM_OUT)/fourcases-annotated: include/httpleak/client.h
 $(PROGRAM_OUT)/fourcases $(PROGRAM_OUT)/fourcases-annotated: $(FOURCASES_SOURCES) $(FOURCASES_HEADERS) tests/programs/programs.mk
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(CFLAGS_TEST)) $(FOURCASES_FLAGS) -o $@ $(FOURCASES_SOURCES) -pthread -lssl -lcrypto
+
+# As distributions build: with checked variants of read, recv and poll.
+PROGRAMS += $(PROGRAM_OUT)/io_kinds-fortified
+$(PROGRAM_OUT)/io_kinds-fortified: tests/programs/io_kinds.c tests/programs/raw.h tests/programs/programs.mk
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP -O1,$(CFLAGS_TEST)) -O2 -D_FORTIFY_SOURCE=2 -o $@ $<
