@@ -121,6 +121,11 @@ bool start_known_cancelled(pthread_t thread) {
     return k && k->cancelled;
 }
 
+bool start_known_detached(pthread_t thread) {
+    const struct known *k = known_find(thread);
+    return k && k->detached;
+}
+
 void start_known_end(pthread_t thread, bool detached) {
     struct known *k = known_find(thread);
     if (!k) return;

@@ -11,6 +11,7 @@
 void start_known_slot(pthread_t, uint32_t slot);
 uint32_t start_known_slot_of(pthread_t); /* 0: none */
 bool start_known_cancelled(pthread_t);
+bool start_known_detached(pthread_t); /* by somebody else, since it started */
 /* The thread ends: stays known until joined, unless it is detached. */
 void start_known_end(pthread_t, bool detached);
 void start_after_fork(void);

@@ -36,7 +36,8 @@ static void worker_fill(struct trace_map *t, struct trace_worker *w) {
         w->creator_tid = start->creator_tid;
         w->started_ns = start->created_ns;
         w->created_stack = intern_stack(start->pcs, start->count);
-        w->flags = start->detached ? TRACE_WORKER_DETACHED : 0;
+        w->flags =
+            start->detached || start_known_detached(pthread_self()) ? TRACE_WORKER_DETACHED : 0;
     } else {
         w->flags = TRACE_WORKER_FOREIGN;
         w->started_ns = clock_now();
