@@ -28,17 +28,20 @@ static struct pushed *pushed_find(FILE *stream) {
 
 /* The caller is alone with the stream, as with any two calls on it. */
 void stream_pushed_back(FILE *stream) {
-    struct pushed *p = pushed_find(stream);
-    for (int i = 0; !p && i < PUSHED; i++) {
+    struct pushed *known = pushed_find(stream);
+    if (known) {
+        known->bytes++;
+        return;
+    }
+    for (int i = 0; i < PUSHED; i++) {
         FILE *none = NULL;
         if (!__atomic_compare_exchange_n(&pushed[i].stream, &none, stream, false, __ATOMIC_ACQ_REL,
                                          __ATOMIC_RELAXED))
             continue;
-        p = &pushed[i];
-        p->bytes = 0;
+        pushed[i].bytes = 1;
         pushed_any = 1;
+        return;
     }
-    if (p) p->bytes++;
 }
 
 static size_t pushed_skip(FILE *stream, size_t got) {

@@ -41,7 +41,7 @@ extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const char _end[] __attribute__((visibility("hidden")));
 
 int module_is_recorder(uintptr_t pc) {
-    return pc - (uintptr_t)__ehdr_start < (uintptr_t)(_end - __ehdr_start);
+    return pc - (uintptr_t)__ehdr_start < (uintptr_t)_end - (uintptr_t)__ehdr_start;
 }
 
 static const struct range *search(const struct range *ranges, uint32_t count, uintptr_t pc) {
@@ -151,7 +151,7 @@ static bool look_at(struct seen *m, const struct dl_phdr_info *info) {
 static bool is_same(const struct trace_module *r, const struct seen *m) {
     return r->base == m->base && r->start == m->start && r->end == m->end && r->path == m->path &&
            r->build_id_size == m->build_id_size &&
-           memcmp(r->build_id, m->build_id, m->build_id_size) == 0;
+           (m->build_id_size == 0 || memcmp(r->build_id, m->build_id, m->build_id_size) == 0);
 }
 
 static void module_event(uint32_t id, uint16_t what, uint64_t now) {
@@ -189,7 +189,7 @@ static uint32_t record_of(const struct seen *m, uint64_t now) {
     r->path = m->path;
     r->flags = m->flags;
     r->build_id_size = m->build_id_size;
-    memcpy(r->build_id, m->build_id, m->build_id_size);
+    if (m->build_id_size) memcpy(r->build_id, m->build_id, m->build_id_size);
     __atomic_store_n(&r->ready, 1, __ATOMIC_RELEASE);
     module_event(id, 1, now);
     return id;

@@ -89,15 +89,15 @@ void host_resolved(const char *node, const struct addrinfo *list) {
         if (a->ai_addr) remember(a->ai_addr, a->ai_addrlen, lower, length);
 }
 
-bool host_name_of(const struct sockaddr *address, socklen_t size, char *out, unsigned out_size) {
+bool host_name_of(const struct sockaddr *address, socklen_t address_size, char *out, unsigned size) {
     uint8_t bytes[16] = {0}, family = 0;
-    const unsigned n = address_bytes(address, size, bytes, &family);
+    const unsigned n = address_bytes(address, address_size, bytes, &family);
     if (n == 0) return false;
     for (unsigned i = 0; i < NAMES; i++) {
         const uint32_t seq = __atomic_load_n(&names[i].seq, __ATOMIC_ACQUIRE);
         if (seq == 0 || (seq & 1) || !entry_is(&names[i], bytes, n, family)) continue;
         const unsigned length = names[i].length;
-        if (length + 1 > out_size) return false;
+        if (length + 1 > size) return false;
         memcpy(out, names[i].name, length);
         out[length] = 0;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);

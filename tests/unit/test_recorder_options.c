@@ -59,8 +59,9 @@ static const struct {
              {"1M", 1u << 20}, {"2g", 2ull << 30}, {"16G", 16ull << 30}};
 
 START_TEST(sizes_have_units) {
-    char text[64] = "max_trace=";
-    options_parse(strcat(text, sizes[_i].text), "p");
+    char text[64];
+    snprintf(text, sizeof text, "max_trace=%s", sizes[_i].text);
+    options_parse(text, "p");
     ck_assert_uint_eq(options.max_trace, sizes[_i].bytes);
     ck_assert_uint_eq(lines_said(), 0);
 }

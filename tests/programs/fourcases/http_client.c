@@ -29,7 +29,7 @@ static bool address_parse(const char *url, struct http_address *address, char *p
     if (host == 0 || host >= sizeof address->host) return false;
     memcpy(address->host, url, host);
     address->host[host] = '\0';
-    strcpy(address->port, address->tls ? "443" : "80");
+    memcpy(address->port, address->tls ? "443" : "80", address->tls ? 4 : 3);
     if (host < authority) {
         size_t port = authority - host - 1;
         if (port == 0 || port >= sizeof address->port) return false;
