@@ -23,9 +23,6 @@ void model_host_add_peer(struct model *model, struct model_host *host, const cha
 /* Adds what the process has to the totals of its hosts. */
 void process_add_totals(struct model_process *process);
 
-/* The live connection with this id, NULL if there is none. */
-struct model_connection *process_connection(const struct model_process *process, uint64_t id);
-
 static inline uint64_t max_u64(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }

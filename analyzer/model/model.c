@@ -18,6 +18,7 @@ static void process_free(struct model_process *process) {
     free(process->connections);
     free(process->bodies);
     free(process->workers);
+    free(process->blocked);
     free(process->sites);
     free(process->hosts);
     free(process->modules);

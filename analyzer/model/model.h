@@ -97,6 +97,9 @@ struct model_process {
     size_t body_count;
     struct model_worker *workers;
     size_t worker_count;
+    const struct trace_worker *
+        *blocked; /* of these, the threads inside a call on sockets or files: not those parked */
+    size_t blocked_count;
     struct model_site *sites;
     size_t site_count;
     struct model_host **hosts; /* by host id of this trace */
@@ -134,6 +137,9 @@ int model_add_trace(struct model *model, struct trace_file *file, const struct p
 
 /* Something that was run and could not be seen: "static executable: LD_PRELOAD cannot reach it". The text is copied. */
 void model_add_blind(struct model *model, const char *text);
+
+/* The live connection with this id, NULL if there is none. */
+struct model_connection *process_connection(const struct model_process *process, uint64_t id);
 
 /* Number of connections whose HTTP was followed, the ended ones included: 0 fails --require-seen. */
 uint64_t model_followed(const struct model *model);

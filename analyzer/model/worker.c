@@ -48,6 +48,11 @@ static bool worker_is_http(const struct model_process *process, const struct mod
     return false;
 }
 
+static bool is_blocked(const struct trace_worker *raw) {
+    return raw->wait != TRACE_WAIT_NONE && raw->wait != TRACE_WAIT_COND &&
+           raw->wait != TRACE_WAIT_SEM && raw->wait != TRACE_WAIT_JOIN;
+}
+
 void process_judge_workers(struct model_process *process) {
     for (size_t i = 0; i < process->worker_count; i++) {
         struct model_worker *worker = &process->workers[i];
@@ -57,6 +62,11 @@ void process_judge_workers(struct model_process *process) {
             (raw->read_ops + raw->write_ops > 0 || raw->declared_role != TRACE_ROLE_UNDECLARED) &&
             worker_is_http(process, worker);
         worker->role = worker_role(process, worker);
+        if (is_blocked(raw)) {
+            process->blocked =
+                array_grow(process->blocked, process->blocked_count, sizeof *process->blocked);
+            process->blocked[process->blocked_count++] = raw;
+        }
         if (raw->connections_used == 1)
             worker->dedicated = process_connection(process, raw->last_connection);
     }

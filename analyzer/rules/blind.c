@@ -53,12 +53,6 @@ static int blind_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static bool is_live(const struct model_process *process, uint64_t id) {
-    for (size_t i = 0; i < process->connection_count; i++)
-        if (process->connections[i].raw.id == id) return true;
-    return false;
-}
-
 static void blind_ended(struct rules_context *context, struct model_process *process) {
     static struct trace_journal journal; /* large; the analyzer has one thread */
     struct trace_event event;
@@ -66,7 +60,8 @@ static void blind_ended(struct rules_context *context, struct model_process *pro
     size_t count = 0;
     trace_journal_begin(&journal, process->file);
     while (trace_journal_next(&journal, process->file, &event)) {
-        if (event.type != TRACE_EVENT_CONNECTION_BLIND || is_live(process, event.connection))
+        if (event.type != TRACE_EVENT_CONNECTION_BLIND ||
+            process_connection(process, event.connection))
             continue;
         ends = array_grow(ends, count, sizeof *ends);
         ends[count++] = (struct blind_end){event.connection, event.arg, 0};

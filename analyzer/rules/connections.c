@@ -129,7 +129,7 @@ static bool is_one_shot(const struct rules_context *context,
         rules_age(process, raw->eof_ns) > context->grace_ns)
         return false;
     size_t same = 0;
-    for (size_t i = 0; i < process->connection_count; i++) {
+    for (size_t i = 0; i < process->connection_count && same < 2; i++) {
         const struct trace_connection *other = &process->connections[i].raw;
         same += other->eof_ns != 0 && other->connect_stack == raw->connect_stack;
     }

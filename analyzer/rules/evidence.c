@@ -27,8 +27,8 @@ uint64_t rules_last_try(const struct model_connection *connection) {
 static bool is_blocked_on(const struct model_connection *connection) {
     const struct model_process *process = connection->process;
     const struct trace_connection *raw = &connection->raw;
-    for (size_t i = 0; i < process->worker_count; i++) {
-        const struct trace_worker *worker = &process->workers[i].raw;
+    for (size_t i = 0; i < process->blocked_count; i++) {
+        const struct trace_worker *worker = process->blocked[i];
         if ((worker->wait == TRACE_WAIT_READ || worker->wait == TRACE_WAIT_CONNECT) &&
             worker->wait_connection == raw->id)
             return true;
@@ -63,16 +63,15 @@ bool rules_is_waited_for(const struct rules_context *context,
 }
 
 static bool is_writing_elsewhere(const struct model_process *process, uint32_t tid) {
-    for (size_t i = 0; tid != 0 && i < process->worker_count; i++)
-        if (process->workers[i].raw.tid == tid &&
-            process->workers[i].raw.wait == TRACE_WAIT_OTHER_WRITE)
+    for (size_t i = 0; tid != 0 && i < process->blocked_count; i++)
+        if (process->blocked[i]->tid == tid && process->blocked[i]->wait == TRACE_WAIT_OTHER_WRITE)
             return true;
     return false;
 }
 
 static bool anybody_writes_elsewhere(const struct model_process *process) {
-    for (size_t i = 0; i < process->worker_count; i++)
-        if (process->workers[i].raw.wait == TRACE_WAIT_OTHER_WRITE) return true;
+    for (size_t i = 0; i < process->blocked_count; i++)
+        if (process->blocked[i]->wait == TRACE_WAIT_OTHER_WRITE) return true;
     return false;
 }
 

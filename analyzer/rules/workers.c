@@ -49,11 +49,9 @@ static bool is_behind_gone_connection(const struct model_process *process,
 static struct report_finding *worker_cause(const struct model_process *process,
                                            const struct model_worker *worker,
                                            struct model_connection **connection) {
-    struct model_connection *blocked_on = NULL;
-    if (is_blocked_in_io(&worker->raw))
-        for (size_t i = 0; i < process->connection_count; i++)
-            if (process->connections[i].raw.id == worker->raw.wait_connection)
-                blocked_on = &process->connections[i];
+    struct model_connection *blocked_on =
+        is_blocked_in_io(&worker->raw) ? process_connection(process, worker->raw.wait_connection)
+                                       : NULL;
     *connection = blocked_on                        ? blocked_on
                   : worker->role == TRACE_ROLE_BOTH ? NULL
                                                     : worker->dedicated;
