@@ -22,7 +22,7 @@ MODES = [
     ("descriptors", BYTES, (2, 1, 4, 0)), ("closefrom", BYTES, (None, 0, 3, 0)), ("dup2-over-all", BYTES, (3, 0, 3, 0)),
     ("chroot", BYTES, (1, 0, 1, 0)), ("setuid", BYTES, (1, 0, 1, 0)), ("seccomp", BYTES, (1, 0, 1, 0)),
     ("errors", BYTES, (1, 1, 1, 0)), ("itself", BYTES, (1, 0, 1, 0)), ("cancel", STALL, (20, 0, 0, 20)),
-    ("longjmp", STALL, (10, 0, 0, 10)), ("stdio", BYTES, (3, 0, 3, 0)),
+    ("longjmp", STALL, (10, 0, 0, 10)), ("high-descriptors", BYTES, (None, None, None, 0)), ("stdio", BYTES, (3, 0, 3, 0)),
 ]
 
 
@@ -60,6 +60,64 @@ def behaves(scratch, mode, path, expected):
               lambda s=seen, r=result: f"{s}, expected {expected}\n{brief(r.report)}")
         harness.no_error(result.report)
         harness.not_blind(result.report)
+
+
+def standard_descriptors(scratch):
+    """Connections on the descriptors 0, 1 and 2: neither summary nor warning goes to a server."""
+    argv = [harness.program("behave"), "standard-descriptors", origin.url("http", BYTES)]
+    said = []
+    for way, settings in ((scratch.bare, {}), (scratch.preloaded, {"settings": "summary=1"}), (scratch.preloaded, {"settings": "x=1"})):
+        origin.clear()
+        result = way([*argv, scratch.path("result")], **settings)
+        equal("status", result.status, 3)
+        with open(scratch.path("result"), encoding="ascii") as file:
+            said.append((file.read(), origin.counts("http")))
+    equal("results", said[1:], said[:1] * 2)
+    totals = result.report["totals"]
+    equal("opened, drained", (totals["connections"]["opened"], totals["bodies"]["drained"]), (3, 3))
+
+
+def signal_handlers(scratch, threads):
+    """HTTP from a signal handler on top of HTTP: no deadlock, and nothing is missed."""
+    origin.clear()
+    result = scratch.preloaded([harness.program("signals"), origin.url("http", "/bytes/5000"), "2", str(threads)])
+    equal("result", (result.status, result.output), (0, b"handlers many, threads many\n"))
+    counts = origin.counts("http")
+    totals = result.report["totals"]
+    equal("opened, drained", (totals["connections"]["opened"], totals["bodies"]["drained"]),
+          (counts["accepts"], counts["bodies_completed"]))
+    harness.no_alarm(result.report)
+    harness.not_blind(result.report)
+
+
+def directory_gone(scratch):
+    """A working directory that was removed: no trace, one line, the program unharmed."""
+    folder = scratch.folder("gone")
+    script = f"cd {folder}; rmdir {folder}; exec \"$@\""
+    env = harness.environment(None, harness.LIBRARY, "summary=0")
+    result = scratch.execute(["/bin/sh", "-c", script, "sh", *fetch_argv()], env)
+    equal("result", (result.status, result.output), (0, b"case 1 done\n"))
+    one_line(result.errors)
+
+
+def http2(scratch):
+    """HTTP/2 is seen as what it is, never guessed at: no error, and no clean bill either."""
+    curl = need("curl")
+    if b"HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, check=True).stdout:
+        raise harness.Skip("curl with HTTP/2 is not installed")
+    sys.path.insert(0, os.path.join(harness.ROOT, "tests", "origin"))
+    import origin as module  # pylint: disable=import-outside-toplevel
+    certificate, key = module.make_certificate(scratch.directory)
+    port = harness.free_port()
+    server = f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; root {scratch.path('www')};"
+    scratch.write("www/file", b"z" * 300000)
+    with harness.Nginx(scratch.folder("nginx"), server):
+        argv = [curl, "-sk", "-w", "%{http_version} %{size_download}\n", "-o", "/dev/null", f"https://localhost:{port}/file"]
+        result = scratch.run(argv)
+    equal("result", (result.status, result.output), (0, b"2 300000\n"))
+    harness.no_alarm(result.report)
+    equal("verdict", result.report["verdict"], "no-leak-seen")
+    check(harness.findings(result.report, "blind"), lambda: brief(result.report))
 
 
 def descriptors_exhausted(scratch):
@@ -203,6 +261,11 @@ def foreign_protocol(scratch):
 
 for mode_name, url_path, totals_expected in MODES:
     suite.test(f"behaves the same: {mode_name}", mode_name, url_path, totals_expected)(behaves)
+suite.test("connections as standard descriptors")(standard_descriptors)
+suite.test("HTTP in signal handlers, one thread", 0)(signal_handlers)
+suite.test("HTTP in signal handlers, four threads", 3)(signal_handlers)
+suite.test("HTTP/2")(http2)
+suite.test("a working directory that is gone")(directory_gone)
 suite.test("descriptors exhausted")(descriptors_exhausted)
 suite.test("the trace's directory is not there", "/nowhere/at/all")(unwritable)
 suite.test("the trace's directory takes no files", "/proc/self")(unwritable)

@@ -79,6 +79,31 @@ static void behave_closefrom(const char *argument) {
     say_lowest_descriptor();
 }
 
+/* Connections as standard input, output and error: what is said to nobody must not be said to a server. */
+static void behave_standard_descriptors(const char *result) {
+    close(0), close(1), close(2);
+    for (int fd = 0; fd < 3; fd++) fetch_on(raw_connect(&url));
+    int found = open("/dev/null", O_RDONLY), out = open(result, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dprintf(out, "lowest free descriptor %d\n", found);
+    for (int fd = 0; fd < 3; fd++) dprintf(out, "taken from server %d: %zd\n", fd, recv(fd, (char[100]){0}, 100, MSG_DONTWAIT));
+    exit(3);
+}
+
+static void behave_high_descriptors(const char *argument) {
+    (void)argument;
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) raw_die("setrlimit");
+    for (int number = 1000; number < 20000 && (rlim_t)number < limit.rlim_max; number += 3333) {
+        int fd = raw_connect(&url);
+        if (dup2(fd, number) != number) raw_die("dup2");
+        close(fd);
+        fetch_on(number);
+        if (number % 2 == 0) close(number);
+    }
+}
+
 static void behave_dup2_over_all(const char *argument) {
     (void)argument;
     fetch_on(raw_connect(&url));
@@ -263,7 +288,8 @@ static const struct {
     const char *name;
     void (*behave)(const char *argument);
 } modes[] = {
-    {"descriptors", behave_descriptors}, {"closefrom", behave_closefrom}, {"dup2-over-all", behave_dup2_over_all},
+    {"descriptors", behave_descriptors}, {"standard-descriptors", behave_standard_descriptors},
+    {"high-descriptors", behave_high_descriptors}, {"closefrom", behave_closefrom}, {"dup2-over-all", behave_dup2_over_all},
     {"no-descriptors", behave_no_descriptors}, {"chroot", behave_chroot}, {"setuid", behave_setuid},
     {"seccomp", behave_seccomp}, {"errors", behave_errors}, {"itself", behave_itself}, {"cancel", behave_cancel},
     {"longjmp", behave_longjmp}, {"stdio", behave_stdio}};
