@@ -59,16 +59,21 @@ void worker_start_drop(struct thread_start *start) {
 
 /* ---- threads by pthread_t ---- */
 
+enum { KNOWN_ENDED = 1, KNOWN_DETACHED = 2, KNOWN_CANCELLED = 4 };
+
 struct known {
     uint64_t thread; /* pthread_t; 0: free */
     uint32_t tid;    /* 0: detached before it came to say who it is */
-    uint32_t slot;
-    bool ended, detached, cancelled;
+    uint32_t slot;   /* index + 1, 0: none */
+    uint32_t flags;
 };
 #define KNOWN 4096u
 #define PROBES 16u
 static struct known known[KNOWN];
 static bool known_touched;
+
+#define LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+#define STORE(place, value) __atomic_store_n(&(place), value, __ATOMIC_RELEASE)
 
 static uint32_t known_hash(uint64_t thread) {
     return (uint32_t)((thread >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
@@ -78,7 +83,7 @@ static struct known *known_find(pthread_t thread) {
     const uint32_t hash = known_hash((uint64_t)thread);
     for (uint32_t i = 0; i < PROBES; i++) {
         struct known *k = &known[(hash + i) % KNOWN];
-        if (__atomic_load_n(&k->thread, __ATOMIC_ACQUIRE) == (uint64_t)thread) return k;
+        if (LOAD(k->thread) == (uint64_t)thread) return k;
     }
     return NULL;
 }
@@ -91,48 +96,52 @@ static struct known *known_put(pthread_t thread) {
     for (uint32_t i = 0; i < PROBES; i++) {
         k = &known[(hash + i) % KNOWN];
         uint64_t none = 0;
-        if (__atomic_compare_exchange_n(&k->thread, &none, (uint64_t)thread, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            known_touched = true;
-            return k;
-        }
+        if (!__atomic_compare_exchange_n(&k->thread, &none, (uint64_t)thread, false,
+                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            continue;
+        STORE(known_touched, true);
+        return k;
     }
     return NULL;
 }
 
 static void known_remove(struct known *k) {
-    k->tid = k->slot = 0;
-    k->ended = k->detached = k->cancelled = false;
-    __atomic_store_n(&k->thread, 0, __ATOMIC_RELEASE);
+    STORE(k->tid, 0);
+    STORE(k->slot, 0);
+    STORE(k->flags, 0);
+    STORE(k->thread, 0);
+}
+
+static uint32_t known_flags(pthread_t thread) {
+    const struct known *k = known_find(thread);
+    return k ? LOAD(k->flags) : 0;
 }
 
 void start_known_slot(pthread_t thread, uint32_t slot) {
     struct known *k = known_find(thread);
-    if (k) __atomic_store_n(&k->slot, slot, __ATOMIC_RELAXED);
+    if (k) STORE(k->slot, slot);
 }
 
 uint32_t start_known_slot_of(pthread_t thread) {
     const struct known *k = known_find(thread);
-    return k && !k->ended ? __atomic_load_n(&k->slot, __ATOMIC_RELAXED) : 0;
+    return k ? LOAD(k->slot) : 0;
 }
 
 bool start_known_cancelled(pthread_t thread) {
-    const struct known *k = known_find(thread);
-    return k && k->cancelled;
+    return known_flags(thread) & KNOWN_CANCELLED;
 }
 
 bool start_known_detached(pthread_t thread) {
-    const struct known *k = known_find(thread);
-    return k && k->detached;
+    return known_flags(thread) & KNOWN_DETACHED;
 }
 
-void start_known_end(pthread_t thread, bool detached) {
+/* Whoever comes second, the end or the detach, takes the thread out. */
+void start_known_end(pthread_t thread) {
     struct known *k = known_find(thread);
     if (!k) return;
-    if (detached || k->detached)
+    STORE(k->slot, 0);
+    if (__atomic_fetch_or(&k->flags, KNOWN_ENDED, __ATOMIC_ACQ_REL) & KNOWN_DETACHED)
         known_remove(k);
-    else
-        k->slot = 0, k->ended = true;
 }
 
 void start_after_fork(void) {
@@ -149,9 +158,8 @@ static void thread_begins(struct thread_start *start) {
     thread_self.start = start;
     struct known *k = known_put(pthread_self());
     if (k) {
-        k->tid = thread_tid();
-        start->detached |= k->detached;
-        k->detached = start->detached;
+        STORE(k->tid, thread_tid());
+        if (start->detached) __atomic_fetch_or(&k->flags, KNOWN_DETACHED, __ATOMIC_ACQ_REL);
     }
     worker_arm(true);
 }
@@ -182,12 +190,12 @@ static void note(enum trace_event_type type, uint32_t tid) {
 
 uint32_t worker_tid_of(pthread_t thread) {
     const struct known *k = known_find(thread);
-    return k ? k->tid : 0;
+    return k ? LOAD(k->tid) : 0;
 }
 
 void worker_joined(uint32_t tid, pthread_t thread) {
     struct known *k = known_find(thread);
-    if (k && k->tid == tid) known_remove(k);
+    if (k && LOAD(k->tid) == tid) known_remove(k);
     note(TRACE_EVENT_WORKER_JOIN, tid);
 }
 
@@ -195,9 +203,8 @@ void worker_joined(uint32_t tid, pthread_t thread) {
 void worker_detached(pthread_t thread) {
     struct known *k = known_put(thread);
     if (!k) return;
-    const uint32_t tid = k->tid, slot = k->slot;
-    k->detached = true;
-    if (k->ended)
+    const uint32_t tid = LOAD(k->tid), slot = LOAD(k->slot);
+    if (__atomic_fetch_or(&k->flags, KNOWN_DETACHED, __ATOMIC_ACQ_REL) & KNOWN_ENDED)
         known_remove(k);
     else if (trace && slot && slot <= trace->worker_limit)
         __atomic_fetch_or(&trace->workers[slot - 1].flags, TRACE_WORKER_DETACHED, __ATOMIC_RELAXED);
@@ -206,5 +213,5 @@ void worker_detached(pthread_t thread) {
 
 void worker_cancelled(pthread_t thread) {
     struct known *k = known_find(thread);
-    if (k) k->cancelled = true;
+    if (k) __atomic_fetch_or(&k->flags, KNOWN_CANCELLED, __ATOMIC_ACQ_REL);
 }

@@ -13,7 +13,7 @@ uint32_t start_known_slot_of(pthread_t); /* 0: none */
 bool start_known_cancelled(pthread_t);
 bool start_known_detached(pthread_t); /* by somebody else, since it started */
 /* The thread ends: stays known until joined, unless it is detached. */
-void start_known_end(pthread_t, bool detached);
+void start_known_end(pthread_t);
 void start_after_fork(void);
 /* Sets the key whose destructor ends the worker. anywhere: this is no signal handler, it may allocate. */
 void worker_arm(bool anywhere);

@@ -60,7 +60,7 @@ struct trace_worker *worker_take(void) {
     slot_end(&w->seq);
     thread_self.slot_index = index;
     thread_self.slot = w;
-    worker_seen = true;
+    __atomic_store_n(&worker_seen, true, __ATOMIC_RELAXED);
     worker_arm(false);
     start_known_slot(pthread_self(), index + 1);
 
@@ -94,20 +94,18 @@ static void worker_end(void) {
 }
 
 /*
- * Destructors of other keys may still do I/O (TLS sessions, connection pools), so ours arms itself again until the last round
- * that POSIX promises.
+ * Destructors of other keys may still do I/O (TLS sessions, connection pools), so ours arms itself again, though not for the
+ * last round that POSIX promises: that one is where sanitizers' runtimes end a thread, and they may be under our feet.
  */
+#define LAST_ROUND (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
+
 static void worker_leave(void *self) {
     process_check_fork();
-    if (++thread_self.iterations < PTHREAD_DESTRUCTOR_ITERATIONS &&
-        pthread_setspecific(key, self) == 0)
-        return;
+    if (++thread_self.iterations < LAST_ROUND && pthread_setspecific(key, self) == 0) return;
     if (thread_self.way == WAY_UNKNOWN && start_known_cancelled(pthread_self()))
         thread_self.way = WAY_CANCEL;
-    const bool detached = (thread_self.start && thread_self.start->detached) ||
-                          (thread_self.slot && thread_self.slot->flags & TRACE_WORKER_DETACHED);
     worker_end();
-    start_known_end(pthread_self(), detached);
+    start_known_end(pthread_self());
     if (thread_self.start) worker_start_drop(thread_self.start);
     thread_self.start = NULL;
 }
@@ -124,7 +122,7 @@ static bool key_ready(void) {
     for (int i = 0; i < 1000 && __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE;
          i++)
         __builtin_ia32_pause();
-    return key_state == KEY_MADE;
+    return __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE;
 }
 
 void worker_arm(bool anywhere) {

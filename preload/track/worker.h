@@ -75,7 +75,7 @@ void worker_io_end(const struct connection *, bool writing, uint64_t bytes, uint
  * cancelled one: the slot is freed by the thread's end or overwritten by the next wait. */
 extern bool worker_seen; /* some thread took a slot: before that, thread-locals need not even be there */
 static inline bool worker_waits(void) {
-    return __builtin_expect(worker_seen, 0) && thread_self.slot != 0;
+    return __builtin_expect(__atomic_load_n(&worker_seen, __ATOMIC_RELAXED), 0) && thread_self.slot != 0;
 }
 void worker_wait_begin(enum trace_wait, uint64_t connection_id, const volatile void *address, uint64_t now);
 void worker_wait_end(void);

@@ -18,9 +18,11 @@
 static struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
 static int listener, fd;
 static struct connection *c;
+static sem_t reached;
 
 static void begin(void) {
     trace_place_enter();
+    sem_init(&reached, 0, 0);
     char *argv[] = {(char *)"test", NULL},
          *envp[] = {(char *)"HTTPLEAK_OPTIONS=trace=t:summary=0", NULL};
     process_init(1, argv, envp, "");
@@ -77,6 +79,7 @@ static void reads(void) {
 
 static void *reads_and_returns(void *unused) {
     reads();
+    sem_post(&reached);
     return unused;
 }
 
@@ -92,17 +95,18 @@ END_TEST
 START_TEST(returned) {
     struct trace_event e;
     const pthread_t thread = start(reads_and_returns, NULL, false);
-    while (events(TRACE_EVENT_WORKER_END, &e) == 0)
-        usleep(100);
+    sem_wait(&reached);
     const uint32_t tid = worker_tid_of(thread);
     ck_assert_uint_ne(tid, 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(events(TRACE_EVENT_WORKER_END, &e), 1);
     ck_assert_uint_eq(e.a, tid);
     ck_assert_uint_eq(e.arg, WAY_RETURN);
     ck_assert_uint_ne(e.b, 0);
     ck_assert_uint_eq(trace->sites[e.b].workers_exited, 1);
     ck_assert_uint_eq(trace->header->workers_exited, 1);
     ck_assert_uint_eq(live_slots(), 1);
-    join(thread);
+    worker_joined(tid, thread);
     ck_assert_uint_eq(events(TRACE_EVENT_WORKER_JOIN, &e), 1);
     ck_assert_uint_eq(e.a, tid);
     ck_assert_uint_eq(worker_tid_of(thread), 0);
@@ -123,8 +127,6 @@ START_TEST(exited) {
 }
 END_TEST
 
-static sem_t reached;
-
 static void *reads_and_sleeps(void *unused) {
     reads();
     sem_post(&reached);
@@ -135,10 +137,8 @@ static void *reads_and_sleeps(void *unused) {
 
 START_TEST(cancelled) {
     struct trace_event e;
-    sem_init(&reached, 0, 0);
     const pthread_t thread = start(reads_and_sleeps, NULL, false);
     sem_wait(&reached);
-    ck_assert_uint_eq(live_slots(), 2);
     worker_cancelled(thread);
     pthread_cancel(thread);
     join(thread);
@@ -192,25 +192,30 @@ START_TEST(ten_thousand_threads) {
 }
 END_TEST
 
-static void *detached_from_outside(void *unused) {
-    sem_wait(&reached);
+static sem_t go, gone;
+
+static void *detached_from_outside(void *flags) {
+    sem_post(&reached);
+    sem_wait(&go);
     reads();
-    ck_assert_uint_eq(thread_self.slot->flags & TRACE_WORKER_DETACHED, TRACE_WORKER_DETACHED);
-    return unused;
+    *(uint32_t *)flags = __atomic_load_n(&thread_self.slot->flags, __ATOMIC_RELAXED);
+    sem_post(&gone);
+    return NULL;
 }
 
 START_TEST(detached_before_it_worked) {
     struct trace_event e;
-    sem_init(&reached, 0, 0);
-    const pthread_t thread = start(detached_from_outside, NULL, false);
-    while (worker_tid_of(thread) == 0)
-        usleep(100);
+    uint32_t flags = 0;
+    sem_init(&go, 0, 0);
+    sem_init(&gone, 0, 0);
+    const pthread_t thread = start(detached_from_outside, &flags, false);
+    sem_wait(&reached);
     worker_detached(thread);
-    pthread_detach(thread);
-    sem_post(&reached);
-    while (events(TRACE_EVENT_WORKER_END, &e) == 0)
-        usleep(100);
     ck_assert_uint_eq(events(TRACE_EVENT_WORKER_DETACH, &e), 1);
+    pthread_detach(thread);
+    sem_post(&go);
+    sem_wait(&gone);
+    ck_assert_uint_eq(flags & TRACE_WORKER_DETACHED, TRACE_WORKER_DETACHED);
 }
 END_TEST
 
@@ -321,7 +326,7 @@ START_TEST(forgotten_by_a_child) {
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
     ck_assert_uint_eq(live_slots(), 1);
-    ck_assert_uint_eq(c->slot->flags & TRACE_CONNECTION_SHARED,
+    ck_assert_uint_eq(__atomic_load_n(&c->slot->flags, __ATOMIC_RELAXED) & TRACE_CONNECTION_SHARED,
                       TRACE_CONNECTION_SHARED); /* it asked for it */
 }
 END_TEST
@@ -332,19 +337,19 @@ int main(void) {
     tcase_add_checked_fixture(cases, begin, end);
     tcase_set_timeout(cases, 60);
     const TTest *const tests[] = {main_thread_is_no_worker,
-                            returned,
-                            exited,
-                            cancelled,
-                            without_io_no_slot,
-                            io_in_a_destructor,
-                            ten_thousand_threads,
-                            detached_before_it_worked,
-                            creation_stack_and_creator,
-                            waits,
-                            polled_now,
-                            selected_now,
-                            epoll_interest,
-                            forgotten_by_a_child};
+                                  returned,
+                                  exited,
+                                  cancelled,
+                                  without_io_no_slot,
+                                  io_in_a_destructor,
+                                  ten_thousand_threads,
+                                  detached_before_it_worked,
+                                  creation_stack_and_creator,
+                                  waits,
+                                  polled_now,
+                                  selected_now,
+                                  epoll_interest,
+                                  forgotten_by_a_child};
     for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(cases, tests[i]);
     suite_add_tcase(suite, cases);
