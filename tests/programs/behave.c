@@ -82,10 +82,13 @@ static void behave_closefrom(const char *argument) {
 /* Connections as standard input, output and error: what is said to nobody must not be said to a server. */
 static void behave_standard_descriptors(const char *result) {
     close(0), close(1), close(2);
-    for (int fd = 0; fd < 3; fd++) fetch_on(raw_connect(&url));
+    for (int fd = 0; fd < 3; fd++)
+        fetch_on(raw_connect(&url));
     int found = open("/dev/null", O_RDONLY), out = open(result, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dprintf(out, "lowest free descriptor %d\n", found);
-    for (int fd = 0; fd < 3; fd++) dprintf(out, "taken from server %d: %zd\n", fd, recv(fd, (char[100]){0}, 100, MSG_DONTWAIT));
+    for (int fd = 0; fd < 3; fd++)
+        dprintf(out, "taken from server %d: %zd\n", fd,
+                recv(fd, (char[100]){0}, 100, MSG_DONTWAIT));
     exit(3);
 }
 
@@ -111,7 +114,8 @@ static void behave_dup2_over_all(const char *argument) {
     for (int fd = 3; fd < 256; fd++)
         if (fd != null && dup2(null, fd) != fd) raw_die("dup2");
     fetch();
-    for (int fd = 3; fd < 256; fd++) close(fd);
+    for (int fd = 3; fd < 256; fd++)
+        close(fd);
     fetch();
     say_lowest_descriptor();
 }
@@ -121,7 +125,8 @@ static void behave_no_descriptors(const char *argument) {
     struct rlimit limit = {24, 24};
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) raw_die("setrlimit");
     int last = -1, fd;
-    while ((fd = open("/dev/null", O_RDONLY)) >= 0) last = fd;
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0)
+        last = fd;
     say("descriptors exhausted, errno", errno);
     close(last);
     fetch();
@@ -147,19 +152,24 @@ static void behave_setuid(const char *argument) {
 /* The calls that apt's methods are killed for. */
 static void behave_seccomp(const char *argument) {
     (void)argument;
-    static const int killed[] = {SYS_mincore, SYS_memfd_create, SYS_fallocate, SYS_process_vm_readv, SYS_readlink, SYS_getcpu,
-        SYS_membarrier, SYS_sigaltstack, SYS_sched_getaffinity, SYS_clone3, SYS_close_range, SYS_ptrace, SYS_perf_event_open};
+    static const int killed[] = {
+        SYS_mincore,     SYS_memfd_create, SYS_fallocate,      SYS_process_vm_readv,  SYS_readlink,
+        SYS_getcpu,      SYS_membarrier,   SYS_sigaltstack,    SYS_sched_getaffinity, SYS_clone3,
+        SYS_close_range, SYS_ptrace,       SYS_perf_event_open};
     enum { N = sizeof killed / sizeof killed[0] };
     struct sock_filter code[2 * N + 2];
     size_t n = 0;
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < N; i++) {
-        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)killed[i], 0, 1);
+        code[n++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)killed[i], 0, 1);
         code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     }
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         raw_die("seccomp");
     fetch();
 }
@@ -177,11 +187,13 @@ static void behave_errors(const char *argument) {
     fd = raw_connect(&url);
     char byte;
     say("recv nonblocking", recv(fd, &byte, 1, MSG_DONTWAIT)), say("errno", errno);
-    say("connect again", connect(fd, (struct sockaddr *)&url.address, sizeof url.address)), say("errno", errno);
+    say("connect again", connect(fd, (struct sockaddr *)&url.address, sizeof url.address)),
+        say("errno", errno);
     errno = 77;
     fetch_on(fd);
     say("errno kept", errno);
-    say("shutdown", shutdown(fd, SHUT_RDWR)), say("send", send(fd, &byte, 1, MSG_NOSIGNAL)), say("errno", errno);
+    say("shutdown", shutdown(fd, SHUT_RDWR)), say("send", send(fd, &byte, 1, MSG_NOSIGNAL)),
+        say("errno", errno);
     say("read", read(fd, &byte, 1)), say("readv of nothing", readv(fd, NULL, 0));
 }
 
@@ -194,14 +206,16 @@ static void behave_itself(const char *argument) {
     sigprocmask(SIG_BLOCK, NULL, &mask);
     for (int number = 1; number < 65; number++) {
         if (sigismember(&mask, number) == 1) say("blocked", number);
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL) say("handled", number);
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+            say("handled", number);
     }
     for (const char *name = "task"; name; name = *name == 't' ? "fd" : NULL) {
         char path[32];
         snprintf(path, sizeof path, "/proc/self/%s", name);
         DIR *directory = opendir(path);
         long n = 0;
-        while (readdir(directory)) n++;
+        while (readdir(directory))
+            n++;
         closedir(directory);
         say(name, n);
     }
@@ -229,8 +243,10 @@ static void behave_cancel(const char *argument) {
         volatile int fd = -1;
         pthread_t thread;
         void *result;
-        if (pthread_create(&thread, NULL, wait_for_ever, (void *)&fd) != 0) raw_die("pthread_create");
-        while (fd < 0) usleep(1000);
+        if (pthread_create(&thread, NULL, wait_for_ever, (void *)&fd) != 0)
+            raw_die("pthread_create");
+        while (fd < 0)
+            usleep(1000);
         usleep(5000);
         pthread_cancel(thread);
         pthread_join(thread, &result);
@@ -272,13 +288,16 @@ static void behave_stdio(const char *argument) {
     for (int i = 0; i < 3; i++) {
         FILE *stream = fdopen(raw_connect(&url), "r+");
         if (!stream) raw_die("fdopen");
-        fprintf(stream, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n", url.path, url.host, ntohs(url.address.sin_port));
+        fprintf(stream, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n", url.path, url.host,
+                ntohs(url.address.sin_port));
         fputs("Accept: */*\r\n\r\n", stream);
         fflush(stream);
         char line[512];
         long size = 0;
-        while (fgets(line, sizeof line, stream) && strcmp(line, "\r\n") != 0) continue;
-        while (size < BODY && fgetc(stream) != EOF) size++;
+        while (fgets(line, sizeof line, stream) && strcmp(line, "\r\n") != 0)
+            continue;
+        while (size < BODY && fgetc(stream) != EOF)
+            size++;
         say("bytes", size);
         say("fclose", fclose(stream));
     }
@@ -287,12 +306,20 @@ static void behave_stdio(const char *argument) {
 static const struct {
     const char *name;
     void (*behave)(const char *argument);
-} modes[] = {
-    {"descriptors", behave_descriptors}, {"standard-descriptors", behave_standard_descriptors},
-    {"high-descriptors", behave_high_descriptors}, {"closefrom", behave_closefrom}, {"dup2-over-all", behave_dup2_over_all},
-    {"no-descriptors", behave_no_descriptors}, {"chroot", behave_chroot}, {"setuid", behave_setuid},
-    {"seccomp", behave_seccomp}, {"errors", behave_errors}, {"itself", behave_itself}, {"cancel", behave_cancel},
-    {"longjmp", behave_longjmp}, {"stdio", behave_stdio}};
+} modes[] = {{"descriptors", behave_descriptors},
+             {"standard-descriptors", behave_standard_descriptors},
+             {"high-descriptors", behave_high_descriptors},
+             {"closefrom", behave_closefrom},
+             {"dup2-over-all", behave_dup2_over_all},
+             {"no-descriptors", behave_no_descriptors},
+             {"chroot", behave_chroot},
+             {"setuid", behave_setuid},
+             {"seccomp", behave_seccomp},
+             {"errors", behave_errors},
+             {"itself", behave_itself},
+             {"cancel", behave_cancel},
+             {"longjmp", behave_longjmp},
+             {"stdio", behave_stdio}};
 
 int main(int argc, char **argv) {
     if (argc < 3) return 2;

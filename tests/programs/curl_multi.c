@@ -41,7 +41,8 @@ int main(int argc, char **argv) {
     CURLM *multi = curl_multi_init();
     int *seen = calloc((size_t)count, sizeof *seen);
     if (!multi || !seen) abort();
-    for (int i = 0; i < count; i++) add_transfer(multi, argv[1], seen + i);
+    for (int i = 0; i < count; i++)
+        add_transfer(multi, argv[1], seen + i);
     perform_until_paused(multi, count);
     printf("%d transfers paused\n", paused);
     return 0;

@@ -24,7 +24,10 @@ static size_t take(int fd, ssize_t (*receive)(int fd, void *data, size_t size)) 
     size_t have = 0, body = 0;
     bool in_body = false;
     while (body < BODY) {
-        ssize_t n = receive(fd, data, in_body && BODY - body < STEP ? BODY - body : in_body ? STEP : 50);
+        ssize_t n = receive(fd, data,
+                            in_body && BODY - body < STEP ? BODY - body
+                            : in_body                     ? STEP
+                                                          : 50);
         if (n <= 0) raw_die("receive");
         if (in_body) {
             body += (size_t)n;
@@ -55,14 +58,16 @@ static ssize_t by_recvfrom(int fd, void *data, size_t size) {
 static ssize_t by_checked(int fd, void *data, size_t size) {
     static int turn;
     char local[STEP];
-    ssize_t n = ++turn % 3 == 0 ? read(fd, local, size) : turn % 3 == 1 ? recv(fd, local, size, 0)
-                                                                      : recvfrom(fd, local, size, 0, NULL, NULL);
+    ssize_t n = ++turn % 3 == 0 ? read(fd, local, size)
+                : turn % 3 == 1 ? recv(fd, local, size, 0)
+                                : recvfrom(fd, local, size, 0, NULL, NULL);
     if (n > 0) memcpy(data, local, (size_t)n);
     return n;
 }
 
 static ssize_t by_readv(int fd, void *data, size_t size) {
-    struct iovec parts[3] = {{data, size / 3}, {(char *)data + size / 3, 0}, {(char *)data + size / 3, size - size / 3}};
+    struct iovec parts[3] = {
+        {data, size / 3}, {(char *)data + size / 3, 0}, {(char *)data + size / 3, size - size / 3}};
     return readv(fd, parts, 3);
 }
 
@@ -80,10 +85,11 @@ static ssize_t by_recvmsg(int fd, void *data, size_t size) {
 static ssize_t by_recvmmsg(int fd, void *data, size_t size) {
     struct iovec parts[2] = {{data, size / 2}, {(char *)data + size / 2, size - size / 2}};
     struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = parts, .msg_iovlen = 1}},
-        {.msg_hdr = {.msg_iov = parts + 1, .msg_iovlen = 1}}};
+                                  {.msg_hdr = {.msg_iov = parts + 1, .msg_iovlen = 1}}};
     int count = recvmmsg(fd, messages, size > 100 ? 2 : 1, MSG_WAITFORONE, NULL);
     if (count < 1) return -1;
-    if (count == 2) memmove((char *)data + messages[0].msg_len, parts[1].iov_base, messages[1].msg_len);
+    if (count == 2)
+        memmove((char *)data + messages[0].msg_len, parts[1].iov_base, messages[1].msg_len);
     return (ssize_t)messages[0].msg_len + (count == 2 ? (ssize_t)messages[1].msg_len : 0);
 }
 
@@ -142,7 +148,7 @@ static void send_by_sendmsg(int fd) {
 static void send_by_sendmmsg(int fd) {
     struct iovec parts[2] = {{request, 30}, {request + 30, request_size - 30}};
     struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = parts, .msg_iovlen = 1}},
-        {.msg_hdr = {.msg_iov = parts + 1, .msg_iovlen = 1}}};
+                                  {.msg_hdr = {.msg_iov = parts + 1, .msg_iovlen = 1}}};
     if (sendmmsg(fd, messages, 2, 0) != 2) raw_die("sendmmsg");
 }
 
@@ -156,7 +162,9 @@ static void send_by_sendfile(int fd) {
     char head[1024];
     FILE *file = tmpfile();
     if (!file || ftruncate(fileno(file), 50000) != 0) raw_die("tmpfile");
-    int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 50000\r\n\r\n", url.path, url.host);
+    int n =
+        snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 50000\r\n\r\n",
+                 url.path, url.host);
     if (write(fd, head, (size_t)n) != n) raw_die("write");
     off_t offset = 0;
     while (offset < 50000)
@@ -174,12 +182,13 @@ static const struct {
     const char *name;
     void (*send)(int fd);
     ssize_t (*receive)(int fd, void *data, size_t size);
-} kinds[] = {
-    {"read", send_by_write, by_read}, {"recv", send_by_send, by_recv}, {"recvfrom", send_by_sendto, by_recvfrom},
-    {"checked", send_by_send, by_checked}, {"readv", send_by_writev, by_readv}, {"preadv2", send_by_pwritev2, by_preadv2}, {"recvmsg", send_by_sendmsg, by_recvmsg},
-    {"recvmmsg", send_by_sendmmsg, by_recvmmsg}, {"peek", send_by_send, by_peek}, {"truncation", send_by_send, by_truncation},
-    {"splice", send_by_send, by_splice}, {"bytes", send_byte_by_byte, by_recv}, {"sendfile", send_by_sendfile, by_read},
-    {"shutdown", send_and_shut_down, by_read}};
+} kinds[] = {{"read", send_by_write, by_read},          {"recv", send_by_send, by_recv},
+             {"recvfrom", send_by_sendto, by_recvfrom}, {"checked", send_by_send, by_checked},
+             {"readv", send_by_writev, by_readv},       {"preadv2", send_by_pwritev2, by_preadv2},
+             {"recvmsg", send_by_sendmsg, by_recvmsg},  {"recvmmsg", send_by_sendmmsg, by_recvmmsg},
+             {"peek", send_by_send, by_peek},           {"truncation", send_by_send, by_truncation},
+             {"splice", send_by_send, by_splice},       {"bytes", send_byte_by_byte, by_recv},
+             {"sendfile", send_by_sendfile, by_read},   {"shutdown", send_and_shut_down, by_read}};
 
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
@@ -197,10 +206,13 @@ int main(int argc, char **argv) {
     if (argc == 2) {
         int fd = raw_connect(&url);
         char all[3072];
-        for (int i = 0; i < 3; i++) memcpy(all + (size_t)i * request_size, request, request_size);
-        if (send(fd, all, 3 * request_size, MSG_NOSIGNAL) != (ssize_t)(3 * request_size)) raw_die("send");
+        for (int i = 0; i < 3; i++)
+            memcpy(all + (size_t)i * request_size, request, request_size);
+        if (send(fd, all, 3 * request_size, MSG_NOSIGNAL) != (ssize_t)(3 * request_size))
+            raw_die("send");
         size_t sum = 0;
-        for (int i = 0; i < 3; i++) sum += take(fd, by_recv);
+        for (int i = 0; i < 3; i++)
+            sum += take(fd, by_recv);
         printf("pipelined %zu\n", sum);
         close(fd);
     }

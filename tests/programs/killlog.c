@@ -84,5 +84,6 @@ int main(int argc, char **argv) {
     pthread_t thread;
     for (int i = 0; i < threads; i++)
         if (pthread_create(&thread, NULL, work, books + i) != 0) raw_die("pthread_create");
-    for (;;) pause();
+    for (;;)
+        pause();
 }

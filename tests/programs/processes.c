@@ -96,7 +96,8 @@ static void spawn(void) {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addclose(&actions, fd);
     pid_t child;
-    if (posix_spawn(&child, "/bin/true", &actions, NULL, arguments, environ) != 0) raw_die("posix_spawn");
+    if (posix_spawn(&child, "/bin/true", &actions, NULL, arguments, environ) != 0)
+        raw_die("posix_spawn");
     posix_spawn_file_actions_destroy(&actions);
     reap(child, 0);
     leak_body();
@@ -104,7 +105,8 @@ static void spawn(void) {
 
 /* Two programs, one pid: the first drops two bodies by close-on-exec, the second leaks one. */
 static void exec_self(void) {
-    for (int i = 0; i < 2; i++) fcntl(leak_body(), F_SETFD, FD_CLOEXEC);
+    for (int i = 0; i < 2; i++)
+        fcntl(leak_body(), F_SETFD, FD_CLOEXEC);
     execl("/nowhere/processes", self, "leak-one", url_text, (char *)NULL);
     execl(self, self, "leak-one", url_text, (char *)NULL);
     raw_die("execl");
@@ -128,14 +130,16 @@ static void daemonize(void) {
     reap(child, 0);
     close(done[1]);
     char byte;
-    while (read(done[0], &byte, 1) > 0) continue;
+    while (read(done[0], &byte, 1) > 0)
+        continue;
 }
 
 static int stop;
 
 static void *fetch_on(void *argument) {
     (void)argument;
-    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) close(leave_idle());
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE))
+        close(leave_idle());
     return NULL;
 }
 
@@ -154,16 +158,22 @@ static void fork_among_threads(void) {
         reap(child, 4);
     }
     __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
-    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
 }
 
 static const struct {
     const char *name;
     void (*run)(void);
-} modes[] = {
-    {"fork-child-leaks", fork_child_leaks}, {"fork-inherits", fork_inherits}, {"fork-only", fork_only},
-    {"vfork-exec", vfork_exec}, {"spawn", spawn}, {"exec-self", exec_self}, {"leak-one", leak_one}, {"daemonize", daemonize},
-    {"fork-among-threads", fork_among_threads}};
+} modes[] = {{"fork-child-leaks", fork_child_leaks},
+             {"fork-inherits", fork_inherits},
+             {"fork-only", fork_only},
+             {"vfork-exec", vfork_exec},
+             {"spawn", spawn},
+             {"exec-self", exec_self},
+             {"leak-one", leak_one},
+             {"daemonize", daemonize},
+             {"fork-among-threads", fork_among_threads}};
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;

@@ -33,7 +33,8 @@ __attribute__((unused)) static struct raw_url raw_parse(const char *text) {
     int port = 0;
     url.tls = strncmp(text, "https://", 8) == 0;
     if (!url.tls && strncmp(text, "http://", 7) != 0) raw_die(text);
-    if (sscanf(strstr(text, "://") + 3, "%127[^:/]:%d%511s", url.host, &port, url.path) != 3) raw_die(text);
+    if (sscanf(strstr(text, "://") + 3, "%127[^:/]:%d%511s", url.host, &port, url.path) != 3)
+        raw_die(text);
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list;
     if (getaddrinfo(url.host, NULL, &hints, &list) != 0) raw_die(url.host);
     url.address = *(struct sockaddr_in *)(void *)list->ai_addr;
@@ -45,13 +46,15 @@ __attribute__((unused)) static struct raw_url raw_parse(const char *text) {
 __attribute__((unused)) static int raw_connect(const struct raw_url *url) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0) raw_die("socket");
-    if (connect(fd, (const struct sockaddr *)&url->address, sizeof url->address) != 0) raw_die("connect");
+    if (connect(fd, (const struct sockaddr *)&url->address, sizeof url->address) != 0)
+        raw_die("connect");
     return fd;
 }
 
-__attribute__((unused)) static size_t raw_request(const struct raw_url *url, char *text, size_t size) {
-    int n = snprintf(text, size, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: raw\r\n\r\n", url->path, url->host,
-        ntohs(url->address.sin_port));
+__attribute__((unused)) static size_t raw_request(const struct raw_url *url, char *text,
+                                                  size_t size) {
+    int n = snprintf(text, size, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: raw\r\n\r\n",
+                     url->path, url->host, ntohs(url->address.sin_port));
     if (n < 0 || (size_t)n >= size) raw_die("request");
     return (size_t)n;
 }

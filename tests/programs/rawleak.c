@@ -21,7 +21,8 @@ static struct channel channel_open(const struct raw_url *url) {
     if (!url->tls) return c;
     if (!tls) tls = SSL_CTX_new(TLS_client_method());
     c.ssl = SSL_new(tls);
-    if (!c.ssl || SSL_set_fd(c.ssl, c.fd) != 1 || SSL_set_tlsext_host_name(c.ssl, url->host) != 1 || SSL_connect(c.ssl) != 1)
+    if (!c.ssl || SSL_set_fd(c.ssl, c.fd) != 1 || SSL_set_tlsext_host_name(c.ssl, url->host) != 1 ||
+        SSL_connect(c.ssl) != 1)
         raw_die("TLS handshake");
     return c;
 }
@@ -58,7 +59,8 @@ static void leak_close_wait(const struct raw_url *url) {
     struct channel c = channel_get(url);
     char data[16384];
     ssize_t n;
-    while ((n = channel_read(&c, data, sizeof data)) > 0) continue;
+    while ((n = channel_read(&c, data, sizeof data)) > 0)
+        continue;
     if (n < 0) raw_die("recv");
 }
 
@@ -88,7 +90,8 @@ static void leak_vfork(const struct raw_url *url) {
 /* To a port whose queue is full: the connect takes longer than the caller's patience, and the descriptor is forgotten. */
 static void leak_connecting(const struct raw_url *url) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (connect(fd, (const struct sockaddr *)&url->address, sizeof url->address) == 0 || errno != EINPROGRESS)
+    if (connect(fd, (const struct sockaddr *)&url->address, sizeof url->address) == 0 ||
+        errno != EINPROGRESS)
         raw_die("the connect was to hang, it");
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
     if (poll(&wait, 1, 100) != 0) raw_die("the connect was to time out, it");
@@ -108,16 +111,18 @@ static void leak_gave_up(const struct raw_url *url) {
 static const struct {
     const char *name;
     void (*leak)(const struct raw_url *);
-} modes[] = {
-    {"unread", leak_unread}, {"close-wait", leak_close_wait}, {"unused", leak_unused}, {"copy", leak_copy},
-    {"vfork", leak_vfork}, {"connecting", leak_connecting}, {"unanswered", leak_unanswered}, {"gave-up", leak_gave_up}};
+} modes[] = {{"unread", leak_unread},         {"close-wait", leak_close_wait},
+             {"unused", leak_unused},         {"copy", leak_copy},
+             {"vfork", leak_vfork},           {"connecting", leak_connecting},
+             {"unanswered", leak_unanswered}, {"gave-up", leak_gave_up}};
 
 int main(int argc, char **argv) {
     if (argc < 4) return 2;
     struct raw_url url = raw_parse(argv[1]);
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         if (strcmp(argv[2], modes[i].name) != 0) continue;
-        for (int n = atoi(argv[3]); n > 0; n--) modes[i].leak(&url);
+        for (int n = atoi(argv[3]); n > 0; n--)
+            modes[i].leak(&url);
         printf("%s done\n", argv[2]);
         fflush(stdout);
         sleep(argc > 4 ? (unsigned)atoi(argv[4]) : 0);

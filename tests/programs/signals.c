@@ -52,8 +52,9 @@ static void *work(void *argument) {
 int main(int argc, char **argv) {
     if (argc != 4) return 2;
     url = raw_parse(argv[1]);
-    request_size = (size_t)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", url.path,
-        url.host);
+    request_size = (size_t)snprintf(request, sizeof request,
+                                    "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
+                                    url.path, url.host);
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
     struct itimerval often = {{0, 1000}, {0, 1000}};
     pthread_t threads[16];
@@ -66,10 +67,12 @@ int main(int argc, char **argv) {
     while (time(NULL) < end)
         if (fetch()) in_threads++;
     stop = 1;
-    for (int i = 0; i < count && i < 16; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < count && i < 16; i++)
+        pthread_join(threads[i], NULL);
     struct itimerval never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &never, NULL);
-    printf("handlers %s, threads %s\n", in_handlers > 20 ? "many" : "few", in_threads > 20 ? "many" : "few");
+    printf("handlers %s, threads %s\n", in_handlers > 20 ? "many" : "few",
+           in_threads > 20 ? "many" : "few");
     fprintf(stderr, "%ld in handlers, %ld in threads\n", in_handlers, in_threads);
     return 0;
 }

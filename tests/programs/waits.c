@@ -28,7 +28,7 @@ static void in_recvmsg(int fd) {
     char byte;
     struct iovec part = {&byte, 1};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    recvmsg(fd, &message, 0);
+    (void)recvmsg(fd, &message, 0);
 }
 
 static void in_poll(int fd) {
@@ -74,7 +74,8 @@ static void in_epoll_edge(int fd) {
     int set = epoll_of(fd, EPOLLET);
     for (;;) {
         epoll_pwait(set, &event, 1, -1, NULL);
-        while (recv(fd, data, sizeof data, MSG_DONTWAIT) > 0) continue;
+        while (recv(fd, data, sizeof data, MSG_DONTWAIT) > 0)
+            continue;
     }
 }
 
@@ -102,7 +103,8 @@ static void in_cond(int fd) {
     asked = fd;
     receive_elsewhere();
     pthread_mutex_lock(&lock);
-    for (;;) pthread_cond_wait(&changed, &lock);
+    for (;;)
+        pthread_cond_wait(&changed, &lock);
 }
 
 static void in_semaphore(int fd) {
@@ -114,9 +116,18 @@ static void in_semaphore(int fd) {
 static const struct {
     const char *name;
     void (*wait)(int fd);
-} kinds[] = {{"recv", in_recv}, {"read", in_read}, {"recvmsg", in_recvmsg}, {"poll", in_poll}, {"ppoll", in_ppoll},
-    {"select", in_select}, {"pselect", in_pselect}, {"epoll", in_epoll}, {"epoll-edge", in_epoll_edge},
-    {"epoll_pwait2", in_epoll_pwait2}, {"cond", in_cond}, {"semaphore", in_semaphore}};
+} kinds[] = {{"recv", in_recv},
+             {"read", in_read},
+             {"recvmsg", in_recvmsg},
+             {"poll", in_poll},
+             {"ppoll", in_ppoll},
+             {"select", in_select},
+             {"pselect", in_pselect},
+             {"epoll", in_epoll},
+             {"epoll-edge", in_epoll_edge},
+             {"epoll_pwait2", in_epoll_pwait2},
+             {"cond", in_cond},
+             {"semaphore", in_semaphore}};
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;

@@ -21,7 +21,8 @@ static struct http_body *get(struct http_client *client, const char *url) {
 static void read_to_the_end(struct http_body *body) {
     char buffer[16384];
     ssize_t n;
-    while ((n = http_body_read(body, buffer, sizeof buffer)) > 0) continue;
+    while ((n = http_body_read(body, buffer, sizeof buffer)) > 0)
+        continue;
     if (n < 0) {
         fprintf(stderr, "the response ended early\n");
         exit(1);
@@ -51,14 +52,17 @@ static void (*const cases[])(struct http_client *, const char *) = {
 
 int main(int argc, char **argv) {
     unsigned number = argc >= 3 ? (unsigned)atoi(argv[2]) : 0, linger = 0;
-    if (argc == 5 && strcmp(argv[3], "--linger") == 0) linger = (unsigned)atoi(argv[4]);
-    else if (argc != 3) number = 0;
+    if (argc == 5 && strcmp(argv[3], "--linger") == 0)
+        linger = (unsigned)atoi(argv[4]);
+    else if (argc != 3)
+        number = 0;
     if (number < 1 || number > 4) {
         fprintf(stderr, "usage: fourcases URL 1|2|3|4 [--linger SECONDS]\n");
         return 2;
     }
     struct http_client *client = http_client_new();
-    for (int i = 0; i < GETS; i++) cases[number - 1](client, argv[1]);
+    for (int i = 0; i < GETS; i++)
+        cases[number - 1](client, argv[1]);
     printf("case %u done\n", number);
     fflush(stdout);
     sleep(linger);

@@ -28,7 +28,8 @@ bool http_head_read(struct http_connection *connection, struct http_head *head) 
             if (field_is(line, "Content-Length", &value) && head->framing != FRAMING_CHUNKED) {
                 head->framing = FRAMING_LENGTH, head->length = strtoll(value, NULL, 10);
                 if (head->length < 0) return false;
-            } else if (field_is(line, "Transfer-Encoding", &value) && strcasecmp(value, "chunked") == 0) {
+            } else if (field_is(line, "Transfer-Encoding", &value) &&
+                       strcasecmp(value, "chunked") == 0) {
                 head->framing = FRAMING_CHUNKED, head->length = -1;
             } else if (field_is(line, "Connection", &value)) {
                 if (strcasecmp(value, "close") == 0) head->keep_alive = false;
@@ -36,22 +37,27 @@ bool http_head_read(struct http_connection *connection, struct http_head *head) 
             }
         }
     } while (head->status / 100 == 1);
-    if (head->status == 204 || head->status == 304 || head->length == 0) head->framing = FRAMING_NONE;
+    if (head->status == 204 || head->status == 304 || head->length == 0)
+        head->framing = FRAMING_NONE;
     return true;
 }
 
 static void body_release(struct http_body *body) {
     struct http_connection *connection = body->connection;
     body->connection = NULL;
-    if (body->ended && body->keep_alive && body->framing != FRAMING_CLOSE) http_client_pool(body->client, connection);
-    else http_connection_close(connection);
+    if (body->ended && body->keep_alive && body->framing != FRAMING_CLOSE)
+        http_client_pool(body->client, connection);
+    else
+        http_connection_close(connection);
 }
 
 struct http_body *http_body_new(struct http_client *client, struct http_connection *connection) {
     struct http_body *body = calloc(1, sizeof *body);
     if (!body) abort();
-    *body = (struct http_body){.client = client, .connection = connection, .framing = connection->head.framing,
-        .keep_alive = connection->head.keep_alive};
+    *body = (struct http_body){.client = client,
+                               .connection = connection,
+                               .framing = connection->head.framing,
+                               .keep_alive = connection->head.keep_alive};
     if (body->framing == FRAMING_LENGTH) body->left = connection->head.length;
     if (body->framing == FRAMING_NONE) {
         body->ended = true;
@@ -73,14 +79,16 @@ static void body_end(struct http_body *body) {
 /* RFC 9112, section 7.1: the size line of the next chunk; after the last one the trailer section. False: not chunked coding. */
 static bool body_next_chunk(struct http_body *body) {
     char line[1024], *end;
-    if (body->chunk_started && http_connection_line(body->connection, line, sizeof line) != 0) return false;
+    if (body->chunk_started && http_connection_line(body->connection, line, sizeof line) != 0)
+        return false;
     if (http_connection_line(body->connection, line, sizeof line) <= 0) return false;
     body->left = strtoll(line, &end, 16);
     if (end == line || body->left < 0) return false;
     body->chunk_started = true;
     if (body->left > 0) return true;
     ssize_t n;
-    while ((n = http_connection_line(body->connection, line, sizeof line)) > 0) continue;
+    while ((n = http_connection_line(body->connection, line, sizeof line)) > 0)
+        continue;
     return n == 0;
 }
 

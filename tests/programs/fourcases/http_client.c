@@ -21,10 +21,14 @@ struct http_client *http_client_new(void) {
     return client;
 }
 
-static bool address_parse(const char *url, struct http_address *address, char *path, size_t path_size) {
-    if (strncmp(url, "http://", 7) == 0) url += 7, address->tls = false;
-    else if (strncmp(url, "https://", 8) == 0) url += 8, address->tls = true;
-    else return false;
+static bool address_parse(const char *url, struct http_address *address, char *path,
+                          size_t path_size) {
+    if (strncmp(url, "http://", 7) == 0)
+        url += 7, address->tls = false;
+    else if (strncmp(url, "https://", 8) == 0)
+        url += 8, address->tls = true;
+    else
+        return false;
     size_t authority = strcspn(url, "/?#"), host = strcspn(url, ":/?#");
     if (host == 0 || host >= sizeof address->host) return false;
     memcpy(address->host, url, host);
@@ -37,11 +41,13 @@ static bool address_parse(const char *url, struct http_address *address, char *p
         address->port[port] = '\0';
     }
     url += authority;
-    int n = snprintf(path, path_size, "%s%.*s", *url == '/' ? "" : "/", (int)strcspn(url, "#"), url);
+    int n =
+        snprintf(path, path_size, "%s%.*s", *url == '/' ? "" : "/", (int)strcspn(url, "#"), url);
     return n > 0 && (size_t)n < path_size;
 }
 
-static struct http_connection *client_take(struct http_client *client, const struct http_address *address) {
+static struct http_connection *client_take(struct http_client *client,
+                                           const struct http_address *address) {
     pthread_mutex_lock(&client->lock);
     struct http_connection **place = &client->pool, *found;
     while ((found = *place)) {
@@ -75,9 +81,10 @@ int http_client_get(struct http_client *client, const char *url, struct http_res
         struct http_connection *connection = client_take(client, &address);
         bool reused = connection != NULL;
         if (!reused && !(connection = http_connection_open(&address, client->tls))) return -1;
-        connection->request_size = (size_t)snprintf(
-            connection->request, sizeof connection->request,
-            "GET %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: fourcases\r\n\r\n", path, address.host, address.port);
+        connection->request_size =
+            (size_t)snprintf(connection->request, sizeof connection->request,
+                             "GET %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: fourcases\r\n\r\n",
+                             path, address.host, address.port);
         if (http_connection_exchange(connection)) {
             response->status = connection->head.status;
             response->length = connection->head.length;

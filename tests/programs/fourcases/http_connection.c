@@ -16,14 +16,16 @@ static ssize_t connection_receive(struct http_connection *c, void *data, size_t 
         return SSL_get_error(c->ssl, n) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
     }
     ssize_t n;
-    do n = recv(c->fd, data, size, 0);
+    do
+        n = recv(c->fd, data, size, 0);
     while (n < 0 && errno == EINTR);
     return n;
 }
 
 static bool connection_send(struct http_connection *c, const char *data, size_t size) {
     while (size > 0) {
-        ssize_t n = c->ssl ? SSL_write(c->ssl, data, (int)size) : send(c->fd, data, size, MSG_NOSIGNAL);
+        ssize_t n =
+            c->ssl ? SSL_write(c->ssl, data, (int)size) : send(c->fd, data, size, MSG_NOSIGNAL);
         if (n < 0 && !c->ssl && errno == EINTR) continue;
         if (n <= 0) return false;
         data += n, size -= (size_t)n;
@@ -70,7 +72,8 @@ static void connection_give_turn(struct http_connection *c, enum http_turn turn)
 
 static bool writer_wait_for_request(struct http_connection *c) {
     pthread_mutex_lock(&c->lock);
-    while (c->turn != TURN_WRITE && c->turn != TURN_DEAD) pthread_cond_wait(&c->changed_for_writer, &c->lock);
+    while (c->turn != TURN_WRITE && c->turn != TURN_DEAD)
+        pthread_cond_wait(&c->changed_for_writer, &c->lock);
     bool alive = c->turn != TURN_DEAD;
     pthread_mutex_unlock(&c->lock);
     return alive;
@@ -88,7 +91,8 @@ static void *writer_loop(void *argument) {
 
 static bool reader_wait_for_response(struct http_connection *c) {
     pthread_mutex_lock(&c->lock);
-    while (c->turn != TURN_READ && c->turn != TURN_DEAD) pthread_cond_wait(&c->changed_for_reader, &c->lock);
+    while (c->turn != TURN_READ && c->turn != TURN_DEAD)
+        pthread_cond_wait(&c->changed_for_reader, &c->lock);
     bool alive = c->turn != TURN_DEAD;
     pthread_mutex_unlock(&c->lock);
     return alive;
@@ -97,7 +101,8 @@ static bool reader_wait_for_response(struct http_connection *c) {
 /* The caller reads the body from the socket itself; the reader stays behind the body until it was read or given up. */
 static void reader_wait_for_body_end(struct http_connection *c) {
     pthread_mutex_lock(&c->lock);
-    while (c->turn == TURN_HEAD || c->turn == TURN_BODY) pthread_cond_wait(&c->changed_for_reader, &c->lock);
+    while (c->turn == TURN_HEAD || c->turn == TURN_BODY)
+        pthread_cond_wait(&c->changed_for_reader, &c->lock);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -147,7 +152,8 @@ static int connection_dial(const struct http_address *address) {
 
 static SSL *connection_handshake(const struct http_address *address, SSL_CTX *tls, int fd) {
     SSL *ssl = SSL_new(tls);
-    if (ssl && SSL_set_fd(ssl, fd) == 1 && SSL_set_tlsext_host_name(ssl, address->host) == 1 && SSL_connect(ssl) == 1)
+    if (ssl && SSL_set_fd(ssl, fd) == 1 && SSL_set_tlsext_host_name(ssl, address->host) == 1 &&
+        SSL_connect(ssl) == 1)
         return ssl;
     fprintf(stderr, "%s:%s: the TLS handshake failed\n", address->host, address->port);
     SSL_free(ssl);
@@ -168,7 +174,8 @@ struct http_connection *http_connection_open(const struct http_address *address,
     pthread_cond_init(&c->changed_for_reader, NULL);
     pthread_cond_init(&c->changed_for_writer, NULL);
     pthread_cond_init(&c->changed_for_caller, NULL);
-    if (pthread_create(&c->reader, NULL, reader_loop, c) || pthread_create(&c->writer, NULL, writer_loop, c)) {
+    if (pthread_create(&c->reader, NULL, reader_loop, c) ||
+        pthread_create(&c->writer, NULL, writer_loop, c)) {
         fprintf(stderr, "no more threads\n");
         exit(1);
     }
