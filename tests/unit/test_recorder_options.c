@@ -1,5 +1,6 @@
 /* HTTPLEAK_OPTIONS: what is taken, what is refused with one line, and what stays then. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
