@@ -1,6 +1,10 @@
 /* Around I/O on descriptors of ours: which recv flags consume, which do not, and errno kept through it all. */
 #include "interpose/hooks.h"
 
+#include <limits.h>
+
+#include "record/sys.h"
+
 #define NOT_THE_STREAM (MSG_OOB | MSG_ERRQUEUE)
 
 size_t io_total(const struct iovec *iov, int count) {
@@ -8,6 +12,14 @@ size_t io_total(const struct iovec *iov, int count) {
     for (int i = 0; i < count; i++)
         n += iov[i].iov_len;
     return n;
+}
+
+int io_plausible(const struct iovec *iov, size_t count) {
+    if (count > IOV_MAX || !sys_is_plausible(iov)) return 0;
+    size_t i = 0;
+    while (i < count && (iov[i].iov_len == 0 || sys_is_plausible(iov[i].iov_base)))
+        i++;
+    return (int)i;
 }
 
 void io_read_before(struct io_read *hook, int fd, int flags) {

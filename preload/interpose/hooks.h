@@ -22,7 +22,13 @@ void io_write_after(struct flow_write *, const struct iovec *, int count, ssize_
 /* Bytes that nobody can look at went out to or came in from fd. */
 void io_write_unseen(int fd, ssize_t result);
 void io_read_unseen(int fd, ssize_t result);
+/* Of a list that the kernel took; it is not looked at before. */
 size_t io_total(const struct iovec *, int count);
+/*
+ * How many parts of a list may be looked at ahead of a write: those before the first that the kernel is bound to refuse, none
+ * of a list that it refuses as a whole.
+ */
+int io_plausible(const struct iovec *, size_t count);
 
 /* A call that takes bytes from a descriptor of ours, and one that gives it some. */
 #define IO_READ(fd, flags, iov, count, wanted, call)                                               \
@@ -30,15 +36,16 @@ size_t io_total(const struct iovec *, int count);
         struct io_read hook_;                                                                      \
         io_read_before(&hook_, fd, flags);                                                         \
         const ssize_t result_ = (call);                                                            \
-        io_read_after(&hook_, fd, iov, count, result_, wanted);                                    \
+        io_read_after(&hook_, fd, iov, count, result_, result_ == 0 ? (wanted) : 1);               \
         result_;                                                                                   \
     })
 #define IO_WRITE(fd, iov, count, call)                                                             \
     ({                                                                                             \
         struct flow_write hook_;                                                                   \
-        io_write_before(&hook_, fd, iov, count);                                                   \
+        const int count_ = io_plausible(iov, count);                                               \
+        io_write_before(&hook_, fd, iov, count_);                                                  \
         const ssize_t result_ = (call);                                                            \
-        io_write_after(&hook_, iov, count, result_);                                               \
+        io_write_after(&hook_, iov, count_, result_);                                              \
         result_;                                                                                   \
     })
 /*

@@ -1,19 +1,22 @@
 /* Wrappers of messages with scattered buffers, several at a time, and of bytes that the kernel moves by itself. */
+#include <limits.h>
+
 #include "interpose/hooks.h"
 #include "interpose/real.h"
+#include "record/sys.h"
 
 HTTPLEAK_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     if (!fd_is_ours(fd)) return REAL(recvmsg)(fd, message, flags);
+    if (!sys_is_plausible(message)) return REAL(recvmsg)(fd, message, flags);
     const struct iovec *iov = message->msg_iov;
     const int count = (int)message->msg_iovlen;
     return IO_READ(fd, flags, iov, count, io_total(iov, count), REAL(recvmsg)(fd, message, flags));
 }
 
 HTTPLEAK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-    if (!fd_is_ours(fd) || flags & MSG_OOB)
+    if (!fd_is_ours(fd) || flags & MSG_OOB || !sys_is_plausible(message))
         return IO_WRITE_ELSEWHERE(REAL(sendmsg)(fd, message, flags));
-    return IO_WRITE(fd, message->msg_iov, (int)message->msg_iovlen,
-                    REAL(sendmsg)(fd, message, flags));
+    return IO_WRITE(fd, message->msg_iov, message->msg_iovlen, REAL(sendmsg)(fd, message, flags));
 }
 
 /* On a stream the messages of one call follow each other without a seam, so their buffers are looked at as one list. */
@@ -33,6 +36,10 @@ static void gather(struct gathered *g, const struct mmsghdr *messages, unsigned 
     for (unsigned m = 0; m < n; m++) {
         const struct msghdr *header = &messages[m].msg_hdr;
         size_t left = taken ? messages[m].msg_len : SIZE_MAX;
+        if (!taken && io_plausible(header->msg_iov, header->msg_iovlen) < (int)header->msg_iovlen) {
+            g->whole = false;
+            return;
+        }
         for (size_t i = 0; i < header->msg_iovlen; i++) {
             struct iovec part = header->msg_iov[i];
             g->wanted += part.iov_len;
@@ -56,10 +63,10 @@ static ssize_t sent_bytes(const struct mmsghdr *messages, int sent) {
 }
 
 HTTPLEAK_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags) {
-    if (!fd_is_ours(fd) || flags & MSG_OOB)
+    if (!fd_is_ours(fd) || flags & MSG_OOB || !sys_is_plausible(messages))
         return IO_WRITE_ELSEWHERE(REAL(sendmmsg)(fd, messages, n, flags));
     struct gathered all;
-    gather(&all, messages, n, false);
+    gather(&all, messages, n < IOV_MAX ? n : IOV_MAX, false); /* the kernel takes no more */
     if (!all.whole) {
         const int r = REAL(sendmmsg)(fd, messages, n, flags);
         io_write_unseen(fd, sent_bytes(messages, r));

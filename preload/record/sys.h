@@ -6,6 +6,7 @@
 #ifndef RECORD_SYS_H
 #define RECORD_SYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -24,7 +25,7 @@ static inline long sys_call6(long n, long a, long b, long c, long d, long e, lon
 
 /* sys_call(SYS_x, up to six arguments) */
 #define sys_call(...) SYS_FILL(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
-#define SYS_FILL(n, a, b, c, d, e, f, ...)                                                                             \
+#define SYS_FILL(n, a, b, c, d, e, f, ...)                                                         \
     sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 static inline int sys_getpid(void) {
@@ -35,6 +36,13 @@ static inline int sys_getppid(void) {
 }
 static inline uint32_t sys_gettid(void) {
     return (uint32_t)sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+/*
+ * False for addresses where nobody has anything: NULL and its neighbours, and the kernel's half. The kernel answers EFAULT for
+ * those, so whoever looks at the program's memory ahead of a system call asks here first.
+ */
+static inline bool sys_is_plausible(const volatile void *p) {
+    return (intptr_t)p >= 4096;
 }
 /* Private anonymous memory, zeroed, not reserved; NULL if there is none. */
 void *sys_memory(size_t size);

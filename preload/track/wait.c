@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "record/sys.h"
 #include "track/process.h"
 #include "track/worker.h"
 
@@ -51,7 +52,7 @@ static void unmark_polled(struct connection *c, const struct poll_over *over) {
 
 bool wait_poll_begin(const struct pollfd *fds, nfds_t count) {
     uint64_t now = 0;
-    if (!trace) return false;
+    if (!trace || count > FD_LIMIT || !sys_is_plausible(fds)) return false;
     for (nfds_t i = 0; i < count; i++) {
         if (!fd_is_ours(fds[i].fd)) continue;
         struct connection *c = connection_of_fd(fds[i].fd);
@@ -78,14 +79,21 @@ void wait_poll_end(const struct pollfd *fds, nfds_t count, int result) {
 }
 
 static uint64_t set_word(const fd_set *set, int first, int count) {
-    if (!set || first >= count) return 0;
+    if (!sys_is_plausible(set) || first >= count) return 0;
     const uint64_t word = (uint64_t)__FDS_BITS(set)[first / 64];
     return count - first < 64 ? word & ((UINT64_C(1) << (count - first)) - 1) : word;
 }
 
-bool wait_select_begin(int count, const fd_set *readable, const fd_set *writable) {
+/* The kernel does not look beyond the numbers in use either, and getdtablesize() may be far beyond the end of an fd_set. */
+static int select_count(int count) {
+    const int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
+    return count <= highest ? count : highest + 1;
+}
+
+bool wait_select_begin(int asked, const fd_set *readable, const fd_set *writable) {
     uint64_t now = 0;
     if (!trace) return false;
+    const int count = select_count(asked);
     for (int first = 0; first < count; first += 64) {
         const uint64_t reads = set_word(readable, first, count),
                        writes = set_word(writable, first, count);
@@ -103,11 +111,10 @@ bool wait_select_begin(int count, const fd_set *readable, const fd_set *writable
 }
 
 /* select leaves only what is ready in its sets, so those that were asked for are found by their mark. */
-void wait_select_end(int count, const fd_set *readable, const fd_set *writable, int result) {
+void wait_select_end(int asked, const fd_set *readable, const fd_set *writable, int result) {
     const struct poll_over over = poll_waited();
-    const int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
-    (void)readable;
-    for (int fd = 0; fd < count && fd <= highest; fd++) {
+    const int count = select_count(asked);
+    for (int fd = 0; fd < count; fd++) {
         if (!fd_is_ours(fd)) continue;
         struct connection *c = connection_of_fd(fd);
         if (!c) continue;

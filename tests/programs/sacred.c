@@ -1,0 +1,144 @@
+/*
+ * Corners in which a preload must not show: `sacred MODE URL` prints what the calls said, so that two runs can be compared. URL
+ * answers 65,536 bytes.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "raw.h"
+
+/* What the kernel refuses is what is tested here. */
+#pragma GCC diagnostic ignored "-Wnonnull"
+#pragma GCC diagnostic ignored "-Wstringop-overflow"
+#pragma GCC diagnostic ignored "-Wstringop-overread"
+
+static struct raw_url url;
+
+static void say(const char *what, long value) {
+    printf("%s %ld\n", what, value);
+    fflush(stdout);
+}
+
+/* ---- pointers that the kernel answers with EFAULT, and counts that it answers with EINVAL ---- */
+
+/* In a child of its own, since the call may end it: what a call on a fresh non-blocking connection says. */
+#define SAY(call)                                                                                  \
+    do {                                                                                           \
+        pid_t child = fork();                                                                      \
+        if (child == 0) {                                                                          \
+            const int fd = raw_connect(&url);                                                      \
+            fcntl(fd, F_SETFL, O_NONBLOCK);                                                        \
+            errno = 0;                                                                             \
+            const long result = (long)(call);                                                      \
+            const int error = errno;                                                               \
+            printf("%s: %ld, errno %d, %d\n", #call, result, error, fd);                           \
+            fflush(stdout);                                                                        \
+            _exit(0);                                                                              \
+        }                                                                                          \
+        int status = -1;                                                                           \
+        waitpid(child, &status, 0);                                                                \
+        if (status != 0) printf("%s: status %x\n", #call, (unsigned)status);                       \
+        fflush(stdout);                                                                            \
+    } while (0)
+
+static void sacred_refused(void) {
+    void *volatile nowhere = (void *)16;
+    void *volatile kernel = (void *)-4096;
+    char byte[16];
+    struct iovec one[1] = {{byte, 1}}, half[2] = {{"GET ", 4}, {nowhere, 10}};
+    struct msghdr many = {.msg_iov = one, .msg_iovlen = (size_t)1 << 40};
+    struct msghdr unmapped = {.msg_iov = nowhere, .msg_iovlen = 4};
+    struct mmsghdr messages[2] = {{.msg_hdr = unmapped}};
+    struct pollfd polled = {.fd = 3, .events = POLLIN};
+    struct timeval at_once = {0, 0};
+    const int set = epoll_create1(0);
+
+    SAY(poll(nowhere, 3, 0));
+    SAY(poll(kernel, 3, 0));
+    SAY(poll(&polled, (nfds_t)-1, 0));
+    SAY(poll(&polled, INT_MAX, 0));
+    SAY(select(64, nowhere, NULL, NULL, &at_once));
+    SAY(select(-1, NULL, NULL, NULL, &at_once));
+    SAY(read(fd, nowhere, 10));
+    SAY(readv(fd, nowhere, 2));
+    SAY(readv(fd, one, -2));
+    SAY(readv(fd, one, INT_MAX));
+    SAY(recvmsg(fd, nowhere, 0));
+    SAY(recvmsg(fd, &many, 0));
+    SAY(recvmsg(fd, &unmapped, 0));
+    SAY(recvmmsg(fd, nowhere, 2, MSG_DONTWAIT, NULL));
+    SAY(write(fd, nowhere, 10));
+    SAY(write(fd, kernel, 10));
+    SAY(write(fd, nowhere, 0));
+    SAY((raw_send(fd, &url), write(fd, nowhere, 10)));
+    SAY(sendto(fd, nowhere, 10, MSG_NOSIGNAL, NULL, 0));
+    SAY(writev(fd, nowhere, 2));
+    SAY(writev(fd, half, 2));
+    SAY(writev(fd, one, -2));
+    SAY(writev(fd, one, INT_MAX));
+    SAY(sendmsg(fd, nowhere, MSG_NOSIGNAL));
+    SAY(sendmsg(fd, &many, MSG_NOSIGNAL));
+    SAY(sendmsg(fd, &unmapped, MSG_NOSIGNAL));
+    SAY(sendmmsg(fd, nowhere, 2, MSG_NOSIGNAL));
+    SAY(sendmmsg(fd, messages, 2, MSG_NOSIGNAL));
+    SAY(connect(fd, nowhere, 16));
+    SAY(connect(socket(AF_INET, SOCK_STREAM, 0), nowhere, 16));
+    SAY(connect(fd, (struct sockaddr *)&url.address, 1));
+    SAY(epoll_ctl(set, EPOLL_CTL_ADD, fd, nowhere));
+    SAY(epoll_ctl(set, EPOLL_CTL_ADD, 1, nowhere));
+    SAY(epoll_wait(set, nowhere, 2, 0));
+    SAY(dup2(900, fd));
+    SAY(dup2(fd, -1));
+    SAY(dup3(1, fd, 12345));
+    SAY(dup3(fd, fd, 0));
+    SAY(close_range((unsigned)fd, (unsigned)fd, 1234));
+    SAY(fcntl(fd, F_DUPFD, -1));
+    SAY(shutdown(fd, 77));
+}
+
+/* ---- select(getdtablesize(), ...), as old programs call it: far more than there are bits in a set ---- */
+
+static void *select_at_the_end_of_memory(void *argument) {
+    const int fd = *(int *)argument;
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages + 4096, 4096, PROT_NONE) != 0) raw_die("mmap");
+    fd_set *set = (fd_set *)(void *)(pages + 4096 - sizeof(fd_set));
+    struct timeval soon = {0, 1000};
+    FD_SET(fd, set);
+    say("select", select(1 << 20, set, NULL, NULL, &soon));
+    return NULL;
+}
+
+static void sacred_select(void) {
+    int fd = raw_connect(&url);
+    pthread_t thread;
+    errno = 77;
+    if (pthread_create(&thread, NULL, select_at_the_end_of_memory, &fd) != 0)
+        raw_die("pthread_create");
+    say("errno", errno);
+    pthread_join(thread, NULL);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} modes[] = {{"refused", sacred_refused}, {"select", sacred_select}};
+
+int main(int argc, char **argv) {
+    if (argc != 3) return 2;
+    url = raw_parse(argv[2]);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (strcmp(argv[1], modes[i].name) == 0) {
+            modes[i].run();
+            return 3;
+        }
+    return 2;
+}
