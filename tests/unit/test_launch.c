@@ -77,6 +77,7 @@ START_TEST(a_command_inherits_signals_as_they_were) {
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__
 static void with_sender(int number, void (*test)(void)) {
     pid_t parent = getpid(), sender = fork();
     if (sender == 0) {
@@ -103,6 +104,7 @@ START_TEST(signals_sent_to_us_alone_are_handed_on) {
     with_sender(SIGINT, interrupt_ends_it);
 }
 END_TEST
+#endif
 
 START_TEST(life_is_told_from_a_reused_pid) {
     char text[1024] = "";
@@ -378,7 +380,9 @@ int main(void) {
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, ends_of_commands);
     tcase_add_test(tests, a_command_inherits_signals_as_they_were);
+#ifndef __SANITIZE_THREAD__ /* its runtime keeps signals back while waitpid blocks */
     tcase_add_test(tests, signals_sent_to_us_alone_are_handed_on);
+#endif
     tcase_add_test(tests, life_is_told_from_a_reused_pid);
     tcase_add_test(tests, environment_of_a_command);
     tcase_add_test(tests, paths_that_the_loader_would_split);
