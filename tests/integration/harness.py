@@ -1,7 +1,9 @@
-"""What the integration tests share: TAP, the origin, nginx, and running a program bare, preloaded or under `httpleak run`.
+"""What the integration tests share: TAP, the origin, nginx, and running a program bare, preloaded
+or under `httpleak run`.
 
-A test file says `suite = harness.Suite()`, decorates functions with @suite.test("name") (they raise Failed through `check` or
-`equal`, or harness.Skip("tool is not installed")), and ends with suite.main(). BUILD names the build directory.
+A test file says `suite = harness.Suite()`, decorates functions with @suite.test("name") (they raise
+Failed through `check` or `equal`, or harness.Skip("tool is not installed")), and ends with
+suite.main(). BUILD names the build directory.
 """
 import contextlib
 import json
@@ -14,7 +16,6 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
@@ -47,7 +48,9 @@ def equal(what, got, expected):
 
 def need(*tools):
     """The paths of tools; skips the test when one is not there."""
-    paths = [shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") for tool in tools]
+    paths = [
+        shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") for tool in tools
+    ]
     for tool, path in zip(tools, paths):
         if not path:
             raise Skip(f"{tool} is not installed")
@@ -68,6 +71,7 @@ class Suite:
         def add(function):
             self.tests.append((name, function, arguments))
             return function
+
         return add
 
     def run_one(self, number, name, function, arguments):
@@ -94,7 +98,9 @@ class Suite:
                 print(f"Bail out! {tool} is not built")
                 sys.exit(1)
         wanted = sys.argv[1:]  # parts of names: what a developer wants to see alone
-        tests = [test for test in self.tests if not wanted or any(part in test[0] for part in wanted)]
+        tests = [
+            test for test in self.tests if not wanted or any(part in test[0] for part in wanted)
+        ]
         print(f"1..{len(tests)}")
         with self.stack:
             results = [self.run_one(number, *test) for number, test in enumerate(tests, 1)]
@@ -102,10 +108,17 @@ class Suite:
 
 
 class Result:
-    """One run: status (128+N for a signal), output, errors, report (None for a bare run) and the traces that it left."""
+    """One run: status (128+N for a signal), output, errors, report (None for a bare run) and the
+    traces that it left."""
 
     def __init__(self, status, output, errors, report=None, traces=()):
-        self.status, self.output, self.errors, self.report, self.traces = status, output, errors, report, list(traces)
+        self.status, self.output, self.errors, self.report, self.traces = (
+            status,
+            output,
+            errors,
+            report,
+            list(traces),
+        )
 
 
 def shell_status(code):
@@ -113,9 +126,14 @@ def shell_status(code):
 
 
 def environment(extra=None, preload=None, options=""):
-    """The environment of a program under test: nothing of httpleak or of a proxy but what the test says."""
-    env = {name: value for name, value in os.environ.items()
-           if name not in ("LD_PRELOAD", "HTTPLEAK_OPTIONS", "NO_COLOR") and not name.lower().endswith("_proxy")}
+    """The environment of a program under test: nothing of httpleak or of a proxy but what the test
+    says."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("LD_PRELOAD", "HTTPLEAK_OPTIONS", "NO_COLOR")
+        and not name.lower().endswith("_proxy")
+    }
     env.update(PYTHONWARNINGS="ignore", LC_ALL="C.UTF-8", TERM="dumb")
     if preload:
         env.update(LD_PRELOAD=preload, HTTPLEAK_OPTIONS=options)
@@ -152,7 +170,9 @@ class Scratch:
     def preloaded(self, argv, *report_options, settings="summary=0", judge=True, **options):
         """Under LD_PRELOAD alone; the report is made of the traces that it left."""
         traces = self.folder()
-        env = environment(options.pop("env", None), LIBRARY, f"trace={traces}/httpleak.%e.%p.trace:{settings}")
+        env = environment(
+            options.pop("env", None), LIBRARY, f"trace={traces}/httpleak.%e.%p.trace:{settings}"
+        )
         result = self.execute(argv, env, **options)
         result.traces = trace_files(traces)
         if judge and result.traces:
@@ -160,20 +180,42 @@ class Scratch:
         return result
 
     def run(self, argv, *run_options, **options):
-        """Under `httpleak run`; its text report is left out, so that output is the program's own."""
+        """Under `httpleak run`; its text report is left out, so that output is the program's
+        own."""
         folder = self.folder()
         json_file = os.path.join(folder, "report.json")
-        command = [HTTPLEAK, "run", "-o", folder, "--json", json_file, "--quiet", *run_options, "--", *argv]
+        command = [
+            HTTPLEAK,
+            "run",
+            "-o",
+            folder,
+            "--json",
+            json_file,
+            "--quiet",
+            *run_options,
+            "--",
+            *argv,
+        ]
         result = self.execute(command, environment(options.pop("env", None)), **options)
-        check(os.path.exists(json_file), lambda: f"no report; status {result.status}, {result.errors[-400:]!r}")
+        check(
+            os.path.exists(json_file),
+            lambda: f"no report; status {result.status}, {result.errors[-400:]!r}",
+        )
         result.report, result.traces = load(json_file), trace_files(folder)
         return result
 
     def execute(self, argv, env, timeout=TIMEOUT, interrupt=None, cwd=None, stdin=None, **options):
         """interrupt: (seconds, signal) sends that signal then."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(argv, env=env, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err,
-                                       cwd=cwd or self.directory, **options)
+            process = subprocess.Popen(
+                argv,
+                env=env,
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=cwd or self.directory,
+                **options,
+            )
             try:
                 if interrupt:
                     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -185,13 +227,21 @@ class Scratch:
                 process.wait()
                 raise Failed(f"{argv[0]} took longer than {timeout} s") from None
             out.seek(0), err.seek(0)
-            return Result(shell_status(process.returncode), out.read(), err.read().decode("utf-8", "replace"))
+            return Result(
+                shell_status(process.returncode), out.read(), err.read().decode("utf-8", "replace")
+            )
 
     def start(self, argv, preload=True, settings="summary=0", env=None, **options):
         """A program in the background, and the directory of its traces."""
         traces = self.folder()
-        env = environment(env, LIBRARY if preload else None, f"trace={traces}/httpleak.%e.%p.trace:{settings}")
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
+        env = environment(
+            env, LIBRARY if preload else None, f"trace={traces}/httpleak.%e.%p.trace:{settings}"
+        )
+        options = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        } | options
         return subprocess.Popen(argv, env=env, cwd=self.directory, **options), traces
 
 
@@ -217,41 +267,72 @@ def trace_files(folder):
 
 
 def report_run(arguments, **options):
-    return subprocess.run([HTTPLEAK, "report", *arguments], env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=TIMEOUT, check=False, **options)
+    return subprocess.run(
+        [HTTPLEAK, "report", *arguments],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+        **options,
+    )
 
 
 def report(traces, *options):
     done = report_run([*options, "--json", "-", *traces])
-    check(done.returncode in (0, 23), lambda: f"report: status {done.returncode}, {done.stderr.decode()!r}")
+    check(
+        done.returncode in (0, 23),
+        lambda: f"report: status {done.returncode}, {done.stderr.decode()!r}",
+    )
     return json.loads(done.stdout)
 
 
 def replays(traces):
-    """Replaying the journals gives what slots and counters say; not for a program that runs on or was killed."""
-    done = subprocess.run([HTTPLEAK, "dump", "--check", *traces], env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=TIMEOUT, check=False)
-    check(done.returncode == 0, lambda: f"dump --check: {done.returncode} {done.stdout.decode()[-1500:]}{done.stderr.decode()}")
+    """Replaying the journals gives what slots and counters say; not for a program that runs on or
+    was killed."""
+    done = subprocess.run(
+        [HTTPLEAK, "dump", "--check", *traces],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    check(
+        done.returncode == 0,
+        lambda: f"dump --check: {done.returncode} {done.stdout.decode()[-1500:]}{done.stderr.decode()}",
+    )
 
 
 def findings(rep, rule=None, above_note=False):
-    return [f for f in rep["findings"] if (rule is None or f["rule"] == rule) and
-            (not above_note or f["severity"] != "note")]
+    return [
+        f
+        for f in rep["findings"]
+        if (rule is None or f["rule"] == rule) and (not above_note or f["severity"] != "note")
+    ]
 
 
 def count(rep, rule, severity=None):
     """How many objects findings of this rule stand for, those folded under another one left out."""
-    return sum(f["count"] for f in findings(rep, rule)
-               if (severity is None or f["severity"] == severity) and not f["caused_by"])
+    return sum(
+        f["count"]
+        for f in findings(rep, rule)
+        if (severity is None or f["severity"] == severity) and not f["caused_by"]
+    )
 
 
 def brief(rep):
     """A report in a few lines, for a failure's message."""
     lines = [f"verdict {rep['verdict']}", f"totals {json.dumps(rep['totals'])}"]
-    lines += [f"{p['exe']} {p['pid']} end {p['end']} {p['status']} blind {p['blind']} lost {p['lost_records']}"
-              for p in rep["processes"]]
-    lines += [f"{f['severity']} {f['rule']} x{f['count']} {f['host']}:{f['port']} {f['confidence']} {f['message']} {f['request']}"
-              f" {[o['fd'] for o in f['objects']]}" for f in rep["findings"]]
+    lines += [
+        f"{p['exe']} {p['pid']} end {p['end']} {p['status']} blind {p['blind']} lost {p['lost_records']}"
+        for p in rep["processes"]
+    ]
+    lines += [
+        f"{f['severity']} {f['rule']} x{f['count']} {f['host']}:{f['port']} {f['confidence']} {f['message']} {f['request']}"
+        f" {[o['fd'] for o in f['objects']]}"
+        for f in rep["findings"]
+    ]
     return "\n".join(lines)
 
 
@@ -260,17 +341,27 @@ def no_alarm(rep):
 
 
 def no_error(rep):
-    check(not [f for f in rep["findings"] if f["severity"] == "error"], lambda: f"error findings\n{brief(rep)}")
+    check(
+        not [f for f in rep["findings"] if f["severity"] == "error"],
+        lambda: f"error findings\n{brief(rep)}",
+    )
 
 
 def not_blind(rep):
-    check(not findings(rep, "blind") and not any(p["blind"] for p in rep["processes"]), lambda: f"blind\n{brief(rep)}")
+    check(
+        not findings(rep, "blind") and not any(p["blind"] for p in rep["processes"]),
+        lambda: f"blind\n{brief(rep)}",
+    )
 
 
 def user_lines(finding):
     """(file's base name, line) of every frame of every stack of a finding."""
-    return [(os.path.basename(frame["file"]), frame["line"]) for stack in finding["stacks"].values() for frame in stack or []
-            if frame.get("file")]
+    return [
+        (os.path.basename(frame["file"]), frame["line"])
+        for stack in finding["stacks"].values()
+        for frame in stack or []
+        if frame.get("file")
+    ]
 
 
 def line_of(source, text):
@@ -294,94 +385,5 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Origin:
-    """The test origin (tests/origin/origin.py) as a context."""
-
-    def __enter__(self):
-        self.process = subprocess.Popen([PYTHON, os.path.join(ROOT, "tests", "origin", "origin.py")], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
-        self.ports = json.loads(self.process.stdout.readline())
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        end(self.process)
-
-    def url(self, scheme, path, host="localhost"):
-        return f"{scheme}://{host}:{self.ports[scheme]}{path}"
-
-    def control(self, path):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{self.ports['control']}{path}", timeout=10) as answer:
-            return json.load(answer)
-
-    def clear(self):
-        return self.control("/_clear")
-
-    def counts(self, scheme):
-        """The counts, once they stand still."""
-        before = None
-        while (now := self.control("/_stats")[scheme]) != before:
-            before = now
-            time.sleep(0.05)
-        return now
-
-
-NGINX_CONFIG = """
-daemon off; master_process {master}; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log info; {user}
-lock_file {folder}/lock;
-events {{ worker_connections 512; }}
-http {{
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    log_format counts '$connection $request_method $status $body_bytes_sent $request_completion';
-    access_log {folder}/access.log counts;
-    keepalive_requests 100000; keepalive_timeout {keepalive};
-    types {{ text/plain txt; }} default_type application/octet-stream;
-    {http}
-    server {{ listen 127.0.0.1:{port} backlog=1024; {server} }}
-}}
-"""
-
-
-class Nginx:
-    """A real nginx in the foreground, with a prefix, a pid and logs of its own; env preloads the recorder into it."""
-
-    def __init__(self, folder, server, http="", master=False, keepalive="60s", env=None):
-        self.binary = need("nginx")
-        self.folder, self.env, self.port = folder, env, free_port()
-        user = "user root;" if os.getuid() == 0 else ""
-        with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as file:
-            file.write(NGINX_CONFIG.format(folder=folder, port=self.port, server=server, http=http, user=user,
-                                           keepalive=keepalive, master="on" if master else "off"))
-
-    def __enter__(self):
-        self.process = subprocess.Popen([self.binary, "-p", self.folder, "-c", "nginx.conf", "-e", f"{self.folder}/start.log"],
-                                        env=self.env or environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, cwd=self.folder)
-        wait_until(self.answers, "nginx starts")
-        return self
-
-    def answers(self):
-        check(self.process.poll() is None, lambda: f"nginx ended: {self.log('error.log')[-500:]}{self.log('start.log')[-500:]}")
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def __exit__(self, *_):
-        end(self.process)
-
-    def log(self, name):
-        path = os.path.join(self.folder, name)
-        if not os.path.exists(path):
-            return ""
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def url(self, path="/"):
-        return f"http://localhost:{self.port}{path}"
-
-    def counts(self):
-        """What the access log says: connections with a request, responses, responses with a body."""
-        lines = [line.split() for line in self.log("access.log").splitlines()]
-        return {"accepts": len({line[0] for line in lines}), "responses_completed": len(lines),
-                "bodies_completed": sum(line[1] != "HEAD" and int(line[3]) > 0 for line in lines)}
+# At the end, since they are made of what stands above.
+from servers import Nginx, Origin  # noqa: E402,F401  pylint: disable=wrong-import-position

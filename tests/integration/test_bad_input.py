@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Bad input: broken traces, wrong commands, wrong options. One clear line, the right status, never a crash.
+"""Bad input: broken traces, wrong commands, wrong options. One clear line, the right status, never
+a crash.
 
 HTTPLEAK_TEST_SEED repeats a run; HTTPLEAK_TEST_LONG=1 breaks each trace ten times as often.
 """
@@ -23,11 +24,14 @@ VERSION_OFFSET = 8  # after the magic
 
 
 def one_line(text):
-    check(len(text.splitlines()) == 1 and text.endswith("\n"), lambda: f"one line expected: {text!r}")
+    check(
+        len(text.splitlines()) == 1 and text.endswith("\n"), lambda: f"one line expected: {text!r}"
+    )
 
 
 class Trace:
-    """A trace's populated parts (offset, bytes) and its size: traces are sparse, and copies of them should be."""
+    """A trace's populated parts (offset, bytes) and its size: traces are sparse, and copies of them
+    should be."""
 
     def __init__(self, path):
         self.size, self.parts = os.path.getsize(path), []
@@ -53,7 +57,8 @@ class Trace:
         return path
 
     def some_offset(self, numbers):
-        """Where something is: the header in one case of four, else anywhere between the populated bytes that are not zero."""
+        """Where something is: the header in one case of four, else anywhere between the populated
+        bytes that are not zero."""
         if numbers.random() < 0.25:
             return numbers.randrange(4096)
         start, data = numbers.choice(self.parts)
@@ -78,12 +83,19 @@ def make_traces(scratch):
 
 def judge(what, verb, done, path):
     """Any answer but a crash: a report, or status 2 with one line that names the file."""
-    check(done.returncode in ((0, 23, 2) if verb == "report" else (0, 1, 2)),
-          lambda: f"{what}: {verb} ended with {done.returncode}: {done.stderr[-400:]!r}")
+    check(
+        done.returncode in ((0, 23, 2) if verb == "report" else (0, 1, 2)),
+        lambda: f"{what}: {verb} ended with {done.returncode}: {done.stderr[-400:]!r}",
+    )
     if done.returncode == 2:
         text = done.stderr.decode()
-        check(len(text.splitlines()) == 1 and os.path.basename(path) in text, lambda: f"{what}: {verb} says {text!r}")
-        check(verb == "dump" or not done.stdout, lambda: f"{what}: half a report: {done.stdout[:200]}")
+        check(
+            len(text.splitlines()) == 1 and os.path.basename(path) in text,
+            lambda: f"{what}: {verb} says {text!r}",
+        )
+        check(
+            verb == "dump" or not done.stdout, lambda: f"{what}: half a report: {done.stdout[:200]}"
+        )
     elif verb == "report":
         check(json.loads(done.stdout.decode("utf-8"))["schema"] == "httpleak-report/1", what)
 
@@ -91,13 +103,24 @@ def judge(what, verb, done, path):
 def read_all_ways(what, path):
     answers = []
     for verb, arguments in (("report", ["--json", "-", path]), ("dump", [path])):
-        done = subprocess.run([harness.HTTPLEAK, verb, *arguments], env=harness.environment(), stdin=subprocess.DEVNULL,
-                                      capture_output=True, timeout=harness.TIMEOUT, check=False)
+        done = subprocess.run(
+            [harness.HTTPLEAK, verb, *arguments],
+            env=harness.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=harness.TIMEOUT,
+            check=False,
+        )
         judge(what, verb, done, path)
         answers.append(done)
     text = harness.report_run([path])
-    check(text.returncode in (0, 2, 23), lambda: f"{what}: text report ended with {text.returncode}")
-    check(not [byte for byte in text.stdout if byte < 32 and byte != 10], f"{what}: control characters in the text report")
+    check(
+        text.returncode in (0, 2, 23), lambda: f"{what}: text report ended with {text.returncode}"
+    )
+    check(
+        not [byte for byte in text.stdout if byte < 32 and byte != 10],
+        f"{what}: control characters in the text report",
+    )
     return answers[0]
 
 
@@ -106,13 +129,21 @@ def truncated(scratch):
     numbers = random.Random(SEED)
     for trace in make_traces(scratch):
         populated = max(start + len(data) for start, data in trace.parts)
-        sizes = [1, 7, 8, 12, 100, 4095, 4096, 4097] + [numbers.randrange(populated) for _ in range(ROUNDS // 2)]
+        sizes = [1, 7, 8, 12, 100, 4095, 4096, 4097] + [
+            numbers.randrange(populated) for _ in range(ROUNDS // 2)
+        ]
         for size in sizes:
-            done = read_all_ways(f"truncated to {size}", trace.write(scratch.path("short.trace"), size))
-            check(size >= 4096 or done.returncode == 2, f"a trace of {size} bytes was taken for whole")
+            done = read_all_ways(
+                f"truncated to {size}", trace.write(scratch.path("short.trace"), size)
+            )
+            check(
+                size >= 4096 or done.returncode == 2, f"a trace of {size} bytes was taken for whole"
+            )
             if done.returncode == 2:
-                check(any(word.strip("(),.:;").isdigit() for word in done.stderr.decode().split()),
-                      lambda d=done: f"no offset in {d.stderr!r}")
+                check(
+                    any(word.strip("(),.:;").isdigit() for word in done.stderr.decode().split()),
+                    lambda d=done: f"no offset in {d.stderr!r}",
+                )
 
 
 @suite.test(f"corrupted anywhere (seed {SEED})")
@@ -120,17 +151,24 @@ def corrupted(scratch):
     numbers = random.Random(SEED + 1)
     for trace in make_traces(scratch):
         for number in range(ROUNDS):
-            changes = [(trace.some_offset(numbers), numbers.randbytes(numbers.choice((1, 1, 4, 8))))
-                       for _ in range(numbers.choice((1, 2, 5, 40, 400)))]
+            changes = [
+                (trace.some_offset(numbers), numbers.randbytes(numbers.choice((1, 1, 4, 8))))
+                for _ in range(numbers.choice((1, 2, 5, 40, 400)))
+            ]
             if number % 3 == 0:  # the largest values are the ones that overflow
                 changes = [(offset - offset % 8, b"\xff" * 8) for offset, _ in changes]
-            read_all_ways(f"corrupted, round {number}", trace.write(scratch.path("broken.trace"), changes=changes))
+            read_all_ways(
+                f"corrupted, round {number}",
+                trace.write(scratch.path("broken.trace"), changes=changes),
+            )
 
 
 @suite.test("a newer version")
 def newer(scratch):
     trace = make_traces(scratch)[0]
-    path = trace.write(scratch.path("newer.trace"), changes=[(VERSION_OFFSET, (99).to_bytes(4, sys.byteorder))])
+    path = trace.write(
+        scratch.path("newer.trace"), changes=[(VERSION_OFFSET, (99).to_bytes(4, sys.byteorder))]
+    )
     done = read_all_ways("newer", path)
     equal("status", done.returncode, 2)
     check(b"version" in done.stderr and b"99" in done.stderr, lambda: f"says {done.stderr!r}")
@@ -143,8 +181,16 @@ def foreign(scratch):
     os.mkfifo(scratch.path("fifo.trace"))
     os.mkdir(scratch.path("directory.trace"))
     zeros = scratch.write("zeros.trace", bytes(100000))
-    for path in (text, empty, zeros, "/bin/true", scratch.path("missing.trace"), scratch.path("fifo.trace"),
-                 scratch.path("directory.trace"), "/dev/zero"):
+    for path in (
+        text,
+        empty,
+        zeros,
+        "/bin/true",
+        scratch.path("missing.trace"),
+        scratch.path("fifo.trace"),
+        scratch.path("directory.trace"),
+        "/dev/zero",
+    ):
         done = read_all_ways(path, path)
         equal(f"status for {path}", done.returncode, 2)
         one_line(done.stderr.decode())
@@ -152,7 +198,9 @@ def foreign(scratch):
 
 @suite.test("one bad trace among good ones")
 def among_good(scratch):
-    good = scratch.preloaded([harness.program("fourcases"), origin.url("http", "/bytes/262144"), "1"], judge=False).traces
+    good = scratch.preloaded(
+        [harness.program("fourcases"), origin.url("http", "/bytes/262144"), "1"], judge=False
+    ).traces
     done = harness.report_run(["--json", "-", *good, scratch.write("notes.trace", "no\n" * 3000)])
     equal("status", done.returncode, 2)
     one_line(done.stderr.decode())
@@ -163,29 +211,54 @@ def unreadable(scratch):
     if os.getuid() != 0:
         raise harness.Skip("root is needed to become somebody else")
     setpriv = need("setpriv")
-    trace = scratch.preloaded([harness.program("fourcases"), origin.url("http", "/bytes/262144"), "1"], judge=False).traces[0]
+    trace = scratch.preloaded(
+        [harness.program("fourcases"), origin.url("http", "/bytes/262144"), "1"], judge=False
+    ).traces[0]
     os.chmod(scratch.directory, 0o755)
     os.chmod(os.path.dirname(trace), 0o755)
     tool = shutil.copy(harness.HTTPLEAK, scratch.directory)
-    result = scratch.bare([setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", tool, "report", trace])
+    result = scratch.bare(
+        [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", tool, "report", trace]
+    )
     equal("status", result.status, 2)
     one_line(result.errors)
-    check("ermission" in result.errors and os.path.basename(trace) in result.errors, lambda: f"says {result.errors!r}")
+    check(
+        "ermission" in result.errors and os.path.basename(trace) in result.errors,
+        lambda: f"says {result.errors!r}",
+    )
 
 
 @suite.test("commands that cannot be run: 127, 126, 125")
 def commands(scratch):
     plain = scratch.write("plain", "no program", mode=0o644)
-    for name, text in (("broken", "\x7fELF but no more"), ("script", "exit 5"), ("interpreter", "#!/nowhere/at/all\n")):
+    for name, text in (
+        ("broken", "\x7fELF but no more"),
+        ("script", "exit 5"),
+        ("interpreter", "#!/nowhere/at/all\n"),
+    ):
         path = scratch.write(name, text, mode=0o755)
-        equal(f"{name}: as env(1)", scratch.bare([harness.HTTPLEAK, "run", "--", path]).status, scratch.bare(["env", path]).status)
-    for argv, status in ((["run", "--", "/nowhere/at/all"], 127), (["run", "--", "no-such-command-anywhere"], 127),
-                         (["run", "--", plain], 126), (["run", "--", scratch.directory], 126),
-                         (["run"], 125), (["run", "--no-such-option", "--", "/bin/true"], 125),
-                         (["run", "--grace", "soon", "--", "/bin/true"], 125), (["run", "--fail-on", "blood", "--", "/bin/true"], 125),
-                         (["run", "--json", "/nowhere/at/all", "--", "/bin/true"], 125),
-                         (["report", "--no-such-option"], 2), (["no-such-verb"], 2), ([], 2), (["report", "--limit", "-1", plain], 2),
-                         (["explain", "no-such-rule"], 2), (["dump"], 2)):
+        equal(
+            f"{name}: as env(1)",
+            scratch.bare([harness.HTTPLEAK, "run", "--", path]).status,
+            scratch.bare(["env", path]).status,
+        )
+    for argv, status in (
+        (["run", "--", "/nowhere/at/all"], 127),
+        (["run", "--", "no-such-command-anywhere"], 127),
+        (["run", "--", plain], 126),
+        (["run", "--", scratch.directory], 126),
+        (["run"], 125),
+        (["run", "--no-such-option", "--", "/bin/true"], 125),
+        (["run", "--grace", "soon", "--", "/bin/true"], 125),
+        (["run", "--fail-on", "blood", "--", "/bin/true"], 125),
+        (["run", "--json", "/nowhere/at/all", "--", "/bin/true"], 125),
+        (["report", "--no-such-option"], 2),
+        (["no-such-verb"], 2),
+        ([], 2),
+        (["report", "--limit", "-1", plain], 2),
+        (["explain", "no-such-rule"], 2),
+        (["dump"], 2),
+    ):
         result = scratch.bare([harness.HTTPLEAK, *argv])
         equal(f"status of {argv}", result.status, status)
         check(result.errors, f"{argv}: nothing on stderr")
@@ -195,14 +268,29 @@ def commands(scratch):
 
 @suite.test("the command's own status")
 def statuses(scratch):
-    for script, status in (("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -SEGV $$", 139), ("exit 127", 127)):
+    for script, status in (
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", 143),
+        ("kill -SEGV $$", 139),
+        ("exit 127", 127),
+    ):
         result = scratch.run(["/bin/sh", "-c", script])
         equal(script, result.status, status)
         equal(f"{script}: output", (result.output, result.errors), (b"", ""))
     leak = [harness.program("fourcases"), origin.url("http", "/bytes/262144"), "1"]
-    for options, status in (([], 23), (["--fail-on", "never"], 0), (["--fail-on", "warning"], 23), (["--fail-on", "note"], 23)):
+    for options, status in (
+        ([], 23),
+        (["--fail-on", "never"], 0),
+        (["--fail-on", "warning"], 23),
+        (["--fail-on", "note"], 23),
+    ):
         equal(str(options), scratch.run(leak, *options).status, status)
-    equal("its own failure comes first", scratch.run(["/bin/sh", "-c", f"{' '.join(leak)}; exit 9"]).status, 9)
+    equal(
+        "its own failure comes first",
+        scratch.run(["/bin/sh", "-c", f"{' '.join(leak)}; exit 9"]).status,
+        9,
+    )
     discards = [*leak[:-1], "2"]
     for options, status in ((["--fail-on", "warning"], 0), (["--fail-on", "note"], 23)):
         equal(f"a note with {options}", scratch.run(discards, *options).status, status)
@@ -210,7 +298,9 @@ def statuses(scratch):
 
 @suite.test("--require-seen: a run that saw nothing has failed")
 def require_seen(scratch):
-    seen = scratch.run([harness.program("fourcases"), origin.url("http", "/bytes/262144"), "4"], "--require-seen")
+    seen = scratch.run(
+        [harness.program("fourcases"), origin.url("http", "/bytes/262144"), "4"], "--require-seen"
+    )
     equal("status", (seen.status, seen.errors), (0, ""))
     blind = scratch.run(["/bin/true"], "--require-seen")
     equal("status of a run without a connection", blind.status, 23)

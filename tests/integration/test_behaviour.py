@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The program under test is unharmed: descriptors, rights, limits and threads behave as without the recorder, also where no
-trace can be written."""
+"""The program under test is unharmed: descriptors, rights, limits and threads behave as without the
+recorder, also where no trace can be written."""
 import os
 import re
 import shutil
@@ -17,20 +17,36 @@ ROOT_ONLY = os.getuid() != 0
 STALL = "/head-then-stall"
 BYTES = "/bytes/65536"
 
-# mode, path, what the report must say: connections opened, live, bodies drained, discarded; None: not for this mode to say
+# mode, path, what the report must say: connections opened, live, bodies drained, discarded;
+# None: not for this mode to say
 MODES = [
-    ("descriptors", BYTES, (2, 1, 4, 0)), ("closefrom", BYTES, (None, 0, 3, 0)), ("dup2-over-all", BYTES, (3, 0, 3, 0)),
-    ("chroot", BYTES, (1, 0, 1, 0)), ("setuid", BYTES, (1, 0, 1, 0)), ("seccomp", BYTES, (1, 0, 1, 0)),
-    ("errors", BYTES, (1, 1, 1, 0)), ("itself", BYTES, (1, 0, 1, 0)), ("cancel", STALL, (20, 0, 0, 20)),
-    ("longjmp", STALL, (10, 0, 0, 10)), ("high-descriptors", BYTES, (None, None, None, 0)), ("stdio", BYTES, (3, 0, 3, 0)),
+    ("descriptors", BYTES, (2, 1, 4, 0)),
+    ("closefrom", BYTES, (None, 0, 3, 0)),
+    ("dup2-over-all", BYTES, (3, 0, 3, 0)),
+    ("chroot", BYTES, (1, 0, 1, 0)),
+    ("setuid", BYTES, (1, 0, 1, 0)),
+    ("seccomp", BYTES, (1, 0, 1, 0)),
+    ("errors", BYTES, (1, 1, 1, 0)),
+    ("itself", BYTES, (1, 0, 1, 0)),
+    ("cancel", STALL, (20, 0, 0, 20)),
+    ("longjmp", STALL, (10, 0, 0, 10)),
+    ("high-descriptors", BYTES, (None, None, None, 0)),
+    ("stdio", BYTES, (3, 0, 3, 0)),
 ]
 
 
 def one_line(errors, must=True):
-    """At most one line of httpleak on a program's stderr, and nothing else that the bare program did not say."""
+    """At most one line of httpleak on a program's stderr, and nothing else that the bare program
+    did not say."""
     lines = errors.splitlines()
-    check(len(lines) == 1 if must else len(lines) <= 1, lambda: f"one line expected on stderr: {errors!r}")
-    check(all("httpleak" in line for line in lines), lambda: f"the line does not say who speaks: {errors!r}")
+    check(
+        len(lines) == 1 if must else len(lines) <= 1,
+        lambda: f"one line expected on stderr: {errors!r}",
+    )
+    check(
+        all("httpleak" in line for line in lines),
+        lambda: f"the line does not say who speaks: {errors!r}",
+    )
 
 
 def same(bare, result):
@@ -54,10 +70,16 @@ def behaves(scratch, mode, path, expected):
         equal("errors", result.errors, "")
         check(result.report, "no trace")
         totals = result.report["totals"]
-        seen = (totals["connections"]["opened"], totals["connections"]["live"], totals["bodies"]["drained"],
-                totals["bodies"]["discarded"])
-        check(all(want is None or want == got for want, got in zip(expected, seen)),
-              lambda s=seen, r=result: f"{s}, expected {expected}\n{brief(r.report)}")
+        seen = (
+            totals["connections"]["opened"],
+            totals["connections"]["live"],
+            totals["bodies"]["drained"],
+            totals["bodies"]["discarded"],
+        )
+        check(
+            all(want is None or want == got for want, got in zip(expected, seen)),
+            lambda s=seen, r=result: f"{s}, expected {expected}\n{brief(r.report)}",
+        )
         harness.no_error(result.report)
         harness.not_blind(result.report)
 
@@ -66,7 +88,11 @@ def standard_descriptors(scratch):
     """Connections on the descriptors 0, 1 and 2: neither summary nor warning goes to a server."""
     argv = [harness.program("behave"), "standard-descriptors", origin.url("http", BYTES)]
     said = []
-    for way, settings in ((scratch.bare, {}), (scratch.preloaded, {"settings": "summary=1"}), (scratch.preloaded, {"settings": "x=1"})):
+    for way, settings in (
+        (scratch.bare, {}),
+        (scratch.preloaded, {"settings": "summary=1"}),
+        (scratch.preloaded, {"settings": "x=1"}),
+    ):
         origin.clear()
         result = way([*argv, scratch.path("result")], **settings)
         equal("status", result.status, 3)
@@ -80,12 +106,17 @@ def standard_descriptors(scratch):
 def signal_handlers(scratch, threads):
     """HTTP from a signal handler on top of HTTP: no deadlock, and nothing is missed."""
     origin.clear()
-    result = scratch.preloaded([harness.program("signals"), origin.url("http", "/bytes/5000"), "2", str(threads)])
+    result = scratch.preloaded(
+        [harness.program("signals"), origin.url("http", "/bytes/5000"), "2", str(threads)]
+    )
     equal("result", (result.status, result.output), (0, b"handlers many, threads many\n"))
     counts = origin.counts("http")
     totals = result.report["totals"]
-    equal("opened, drained", (totals["connections"]["opened"], totals["bodies"]["drained"]),
-          (counts["accepts"], counts["bodies_completed"]))
+    equal(
+        "opened, drained",
+        (totals["connections"]["opened"], totals["bodies"]["drained"]),
+        (counts["accepts"], counts["bodies_completed"]),
+    )
     harness.no_alarm(result.report)
     harness.not_blind(result.report)
 
@@ -93,7 +124,7 @@ def signal_handlers(scratch, threads):
 def directory_gone(scratch):
     """A working directory that was removed: no trace, one line, the program unharmed."""
     folder = scratch.folder("gone")
-    script = f"cd {folder}; rmdir {folder}; exec \"$@\""
+    script = f'cd {folder}; rmdir {folder}; exec "$@"'
     env = harness.environment(None, harness.LIBRARY, "summary=0")
     result = scratch.execute(["/bin/sh", "-c", script, "sh", *fetch_argv()], env)
     equal("result", (result.status, result.output), (0, b"case 1 done\n"))
@@ -107,12 +138,21 @@ def http2(scratch):
         raise harness.Skip("curl with HTTP/2 is not installed")
     sys.path.insert(0, os.path.join(harness.ROOT, "tests", "origin"))
     import origin as module  # pylint: disable=import-outside-toplevel
+
     certificate, key = module.make_certificate(scratch.directory)
     port = harness.free_port()
     server = f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; root {scratch.path('www')};"
     scratch.write("www/file", b"z" * 300000)
     with harness.Nginx(scratch.folder("nginx"), server):
-        argv = [curl, "-sk", "-w", "%{http_version} %{size_download}\n", "-o", "/dev/null", f"https://localhost:{port}/file"]
+        argv = [
+            curl,
+            "-sk",
+            "-w",
+            "%{http_version} %{size_download}\n",
+            "-o",
+            "/dev/null",
+            f"https://localhost:{port}/file",
+        ]
         result = scratch.run(argv)
     equal("result", (result.status, result.output), (0, b"2 300000\n"))
     harness.no_alarm(result.report)
@@ -134,10 +174,15 @@ def descriptors_exhausted(scratch):
 def unwritable(scratch, place):
     """No trace can be made: one warning, and the program runs as if nothing were there."""
     bare = scratch.bare(fetch_argv())
-    result = scratch.execute(fetch_argv(), harness.environment(None, harness.LIBRARY, f"trace={place}/%e.%p.trace:summary=0"))
+    result = scratch.execute(
+        fetch_argv(),
+        harness.environment(None, harness.LIBRARY, f"trace={place}/%e.%p.trace:summary=0"),
+    )
     same(bare, result)
     one_line(result.errors)
-    quiet = scratch.execute(["/bin/true"], harness.environment(None, harness.LIBRARY, f"trace={place}/%e.%p.trace"))
+    quiet = scratch.execute(
+        ["/bin/true"], harness.environment(None, harness.LIBRARY, f"trace={place}/%e.%p.trace")
+    )
     equal("a program without a connection says", quiet.errors, "")
 
 
@@ -147,9 +192,19 @@ def directory_of_another(scratch):
         raise harness.Skip("root is needed")
     setpriv = need("setpriv")
     os.chmod(scratch.directory, 0o755)
-    program, library = (shutil.copy(path, scratch.directory) for path in (fetch_argv()[0], harness.LIBRARY))
-    argv = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/env", f"LD_PRELOAD={library}", program,
-            *fetch_argv()[1:]]
+    program, library = (
+        shutil.copy(path, scratch.directory) for path in (fetch_argv()[0], harness.LIBRARY)
+    )
+    argv = [
+        setpriv,
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "/usr/bin/env",
+        f"LD_PRELOAD={library}",
+        program,
+        *fetch_argv()[1:],
+    ]
     bare = scratch.bare([program, *fetch_argv()[1:]])
     result = scratch.bare(argv)
     same(bare, result)
@@ -163,34 +218,48 @@ def full_disk(scratch, size):
         raise harness.Skip("root is needed to mount a small file system")
     folder = scratch.folder("small")
     mount = need("mount")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+        check=False,
+        capture_output=True,
+    ).returncode:
         raise harness.Skip("mount is not permitted here")
     try:
         bare = scratch.bare(fetch_argv())
-        result = scratch.execute(fetch_argv(), harness.environment(None, harness.LIBRARY,
-                                                                   f"trace={folder}/%e.%p.trace:summary=0"))
+        result = scratch.execute(
+            fetch_argv(),
+            harness.environment(None, harness.LIBRARY, f"trace={folder}/%e.%p.trace:summary=0"),
+        )
         same(bare, result)
         one_line(result.errors, must=False)
         traces = harness.trace_files(folder)
         check(traces or result.errors, "neither a trace nor a word about it")
         if traces:
             report = harness.report(traces)
-            check(report["totals"]["connections"]["opened"] == 5 or report["processes"][0]["lost_records"] > 0,
-                  lambda: f"records are missing and not counted\n{brief(report)}")
+            check(
+                report["totals"]["connections"]["opened"] == 5
+                or report["processes"][0]["lost_records"] > 0,
+                lambda: f"records are missing and not counted\n{brief(report)}",
+            )
     finally:
         subprocess.run([need("umount"), folder], check=True)
 
 
 def limited(scratch, limits):
     """Under ulimit: no SIGXFSZ, no failed map, no failed fetch; what was written must read."""
-    bare = scratch.bare(["/bin/sh", "-c", f"ulimit {limits}; exec \"$@\"", "sh", *fetch_argv()])
+    bare = scratch.bare(["/bin/sh", "-c", f'ulimit {limits}; exec "$@"', "sh", *fetch_argv()])
     equal("bare status", bare.status, 0)
-    result = scratch.preloaded(["/bin/sh", "-c", f"ulimit {limits}; exec \"$@\"", "sh", *fetch_argv()])
+    result = scratch.preloaded(
+        ["/bin/sh", "-c", f'ulimit {limits}; exec "$@"', "sh", *fetch_argv()]
+    )
     same(bare, result)
     one_line(result.errors, must=False)
     if result.report:
         totals = result.report["totals"]
-        check(totals["bodies"]["unclosed"] == 5 or result.report["processes"][0]["lost_records"] > 0, lambda: brief(result.report))
+        check(
+            totals["bodies"]["unclosed"] == 5 or result.report["processes"][0]["lost_records"] > 0,
+            lambda: brief(result.report),
+        )
     check(result.report or result.errors, "neither a trace nor a word about it")
 
 
@@ -199,16 +268,26 @@ def trace_file(scratch):
     occupied = scratch.write("taken.trace", "precious")
     os.symlink(scratch.path("elsewhere"), scratch.path("link.trace"))
     for name in ("taken.trace", "link.trace", "link.trace"):
-        result = scratch.execute(fetch_argv("4"), harness.environment(None, harness.LIBRARY,
-                                                                      f"trace={scratch.path(name)}:summary=0"))
+        result = scratch.execute(
+            fetch_argv("4"),
+            harness.environment(None, harness.LIBRARY, f"trace={scratch.path(name)}:summary=0"),
+        )
         equal("errors", (result.status, result.errors), (0, ""))
     with open(occupied, encoding="ascii") as file:
         equal("contents", file.read(), "precious")
     check(not os.path.exists(scratch.path("elsewhere")), "the link was followed")
-    made = [name for name in os.listdir(scratch.directory) if name not in ("taken.trace", "link.trace") and "trace" in name]
+    made = [
+        name
+        for name in os.listdir(scratch.directory)
+        if name not in ("taken.trace", "link.trace") and "trace" in name
+    ]
     equal("traces", len(made), 3)
     equal("modes", {oct(os.stat(scratch.path(name)).st_mode & 0o7777) for name in made}, {"0o600"})
-    equal("bodies", harness.report([scratch.path(name) for name in made])["totals"]["bodies"]["drained"], 15)
+    equal(
+        "bodies",
+        harness.report([scratch.path(name) for name in made])["totals"]["bodies"]["drained"],
+        15,
+    )
 
 
 def default_name(scratch):
@@ -216,10 +295,18 @@ def default_name(scratch):
     del env["HTTPLEAK_OPTIONS"]
     result = scratch.execute(fetch_argv("1"), env)
     equal("status", result.status, 0)
-    check(result.errors and all("httpleak" in line for line in result.errors.splitlines()[:1]), lambda: f"summary {result.errors!r}")
-    check(len(result.errors.splitlines()) <= 8, lambda: f"a summary of a few lines: {result.errors!r}")
+    check(
+        result.errors and all("httpleak" in line for line in result.errors.splitlines()[:1]),
+        lambda: f"summary {result.errors!r}",
+    )
+    check(
+        len(result.errors.splitlines()) <= 8, lambda: f"a summary of a few lines: {result.errors!r}"
+    )
     names = os.listdir(scratch.directory)
-    check(len(names) == 1 and re.fullmatch(r"httpleak\.fourcases\.\d+\.trace", names[0]), lambda: f"files {names}")
+    check(
+        len(names) == 1 and re.fullmatch(r"httpleak\.fourcases\.\d+\.trace", names[0]),
+        lambda: f"files {names}",
+    )
     done = harness.report_run(["--json", "-"], cwd=scratch.directory)  # the newest trace here
     equal("unclosed", harness.json.loads(done.stdout)["totals"]["bodies"]["unclosed"], 5)
 
@@ -227,7 +314,11 @@ def default_name(scratch):
 def no_trace(scratch):
     """A process without a client connection leaves nothing and says nothing."""
     env = harness.environment(None, harness.LIBRARY)
-    for argv in (["/bin/true"], ["/bin/sh", "-c", "ls / >/dev/null; exec cat /dev/null"], [harness.PYTHON, "-c", "import socket"]):
+    for argv in (
+        ["/bin/true"],
+        ["/bin/sh", "-c", "ls / >/dev/null; exec cat /dev/null"],
+        [harness.PYTHON, "-c", "import socket"],
+    ):
         result = scratch.execute(argv, env)
         equal("result", (result.status, result.output, result.errors), (0, b"", ""))
     equal("files", os.listdir(scratch.directory), [])
@@ -243,16 +334,18 @@ def unknown_option(scratch):
 
 def foreign_protocol(scratch):
     """What speaks no HTTP is in no total and is no finding."""
-    code = ("import socket, sys, threading\n"
-            "server = socket.create_server(('127.0.0.1', 0))\n"
-            "def serve():\n"
-            "    for greeting in (b'220 mail ready\\r\\n', b''):\n"
-            "        c = server.accept()[0]; c.sendall(greeting); c.recv(100); c.sendall(b'+OK\\r\\n')\n"
-            "threading.Thread(target=serve).start()\n"
-            "kept = []\n"
-            "for words in (b'EHLO me\\r\\n', b'PING\\r\\n'):\n"
-            "    c = socket.create_connection(server.getsockname()); c.sendall(words); print(c.recv(4)); kept.append(c)\n"
-            "sys.stdout.flush(); import os; os._exit(0)\n")
+    code = (
+        "import socket, sys, threading\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "def serve():\n"
+        "    for greeting in (b'220 mail ready\\r\\n', b''):\n"
+        "        c = server.accept()[0]; c.sendall(greeting); c.recv(100); c.sendall(b'+OK\\r\\n')\n"
+        "threading.Thread(target=serve).start()\n"
+        "kept = []\n"
+        "for words in (b'EHLO me\\r\\n', b'PING\\r\\n'):\n"
+        "    c = socket.create_connection(server.getsockname()); c.sendall(words); print(c.recv(4)); kept.append(c)\n"
+        "sys.stdout.flush(); import os; os._exit(0)\n"
+    )
     result = scratch.run([harness.PYTHON, "-c", code])
     equal("opened", result.report["totals"]["connections"]["opened"], 0)
     equal("findings", result.report["findings"], [])

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""No false alarm: real clients at their normal work. Same output, same status, everything seen, no finding above note."""
+"""No false alarm: real clients at their normal work. Same output, same status, everything seen, no
+finding above note."""
 import os
 import re
 import subprocess
@@ -17,8 +18,14 @@ CLEAN = os.path.join(harness.SOURCES, "clean")
 def judge_seen(report, counts):
     """What the recorder saw is what the server did."""
     totals = report["totals"]
-    seen = {"accepts": totals["connections"]["opened"], "bodies_completed": totals["bodies"]["drained"]}
-    check(all(seen[name] == counts[name] for name in seen), lambda: f"the server says {counts}\n{brief(report)}")
+    seen = {
+        "accepts": totals["connections"]["opened"],
+        "bodies_completed": totals["bodies"]["drained"],
+    }
+    check(
+        all(seen[name] == counts[name] for name in seen),
+        lambda: f"the server says {counts}\n{brief(report)}",
+    )
     harness.no_alarm(report)
     harness.not_blind(report)
     check(report["verdict"] == "clean", lambda: brief(report))
@@ -27,7 +34,10 @@ def judge_seen(report, counts):
 def same(bare, result, forget=None):
     equal("status", result.status, bare.status)
     outputs = [re.sub(forget, b"", run.output) if forget else run.output for run in (bare, result)]
-    check(outputs[0] == outputs[1], lambda: f"output {outputs[1][-600:]!r}, bare {outputs[0][-600:]!r}")
+    check(
+        outputs[0] == outputs[1],
+        lambda: f"output {outputs[1][-600:]!r}, bare {outputs[0][-600:]!r}",
+    )
 
 
 def compare(scratch, scheme, argv, forget=None, status=0, **options):
@@ -52,15 +62,30 @@ def urls(scheme, *paths):
 
 
 def curl(scratch, scheme):
-    paths = urls(scheme, "/bytes/262144", "/chunked/100000", "/close/50000", "/bytes/9", "/status/404", "/status/204", "/redirect")
-    compare(scratch, scheme, [need("curl"), "-sSkL", "-w", "%{http_code} %{size_download}\\n", *paths])
+    paths = urls(
+        scheme,
+        "/bytes/262144",
+        "/chunked/100000",
+        "/close/50000",
+        "/bytes/9",
+        "/status/404",
+        "/status/204",
+        "/redirect",
+    )
+    compare(
+        scratch, scheme, [need("curl"), "-sSkL", "-w", "%{http_code} %{size_download}\\n", *paths]
+    )
 
 
 def curl_post_and_head(scratch, scheme):
     body = scratch.write("body", b"0123456789" * 30000)
     curl_path, url = need("curl"), origin.url(scheme, "/bytes/5000")
-    compare(scratch, scheme, [curl_path, "-sSk", "-T", body, url, "--next", "-skI", url, "--next", "-skd", "a=b", url],
-            forget=rb"(?m)^Date:.*$")
+    compare(
+        scratch,
+        scheme,
+        [curl_path, "-sSk", "-T", body, url, "--next", "-skI", url, "--next", "-skd", "a=b", url],
+        forget=rb"(?m)^Date:.*$",
+    )
 
 
 def curl_parallel(scratch, scheme):
@@ -71,7 +96,8 @@ def curl_parallel(scratch, scheme):
 
 
 def curl_failing(scratch, scheme):
-    """A connection that is refused, a truncated body and a reset: the client's own failures are no leaks."""
+    """A connection that is refused, a truncated body and a reset: the client's own failures are no
+    leaks."""
     curl_path = need("curl")
     for path, status in (("/truncate/100000", 18), ("/reset", 56)):
         bare = scratch.bare([curl_path, "-sko", "/dev/null", origin.url(scheme, path)])
@@ -87,8 +113,14 @@ def curl_failing(scratch, scheme):
 
 
 def wget(scratch, scheme):
-    paths = urls(scheme, "/bytes/262144", "/chunked/100000?trailer=0", "/close/50000", "/redirect")  # wget reads no trailers
-    compare(scratch, scheme, [need("wget"), "-q", "--no-check-certificate", "--no-hsts", "-O", "-", *paths])
+    paths = urls(
+        scheme, "/bytes/262144", "/chunked/100000?trailer=0", "/close/50000", "/redirect"
+    )  # wget reads no trailers
+    compare(
+        scratch,
+        scheme,
+        [need("wget"), "-q", "--no-check-certificate", "--no-hsts", "-O", "-", *paths],
+    )
 
 
 def script(scratch, scheme, interpreter, name, module=None):
@@ -99,17 +131,36 @@ def script(scratch, scheme, interpreter, name, module=None):
 
 
 def ab(scratch, scheme, *options):
-    """Many connections, or few that are kept, at once; what it prints besides the counts is time."""
-    argv = [need("ab"), "-q", "-n", "600", "-c", "8", *options, origin.url(scheme, "/bytes/20000", "127.0.0.1")]
+    """Many connections, or few that are kept, at once; what it prints besides the counts is
+    time."""
+    argv = [
+        need("ab"),
+        "-q",
+        "-n",
+        "600",
+        "-c",
+        "8",
+        *options,
+        origin.url(scheme, "/bytes/20000", "127.0.0.1"),
+    ]
     kept = rb"(?m)^(?!Complete requests|Failed requests|HTML transferred|Document Length|Keep-Alive requests).*\n"
     compare(scratch, scheme, argv, forget=kept)
 
 
 def repository(folder):
     git = need("git")
-    env = harness.environment({"HOME": folder, "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example",
-                               "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example",
-                               "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"})
+    env = harness.environment(
+        {
+            "HOME": folder,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "a",
+            "GIT_AUTHOR_EMAIL": "a@example",
+            "GIT_COMMITTER_NAME": "a",
+            "GIT_COMMITTER_EMAIL": "a@example",
+            "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
+            "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z",
+        }
+    )
     work, bare = os.path.join(folder, "work"), os.path.join(folder, "www", "project.git")
     os.makedirs(work)
 
@@ -130,6 +181,7 @@ def repository(folder):
 def tls_server(folder):
     sys.path.insert(0, os.path.join(harness.ROOT, "tests", "origin"))
     import origin as module  # pylint: disable=import-outside-toplevel
+
     certificate, key = module.make_certificate(folder)
     return f"ssl_certificate {certificate}; ssl_certificate_key {key};"
 
@@ -143,14 +195,27 @@ def git_clone(scratch, scheme):
         server += f" listen 127.0.0.1:{port} ssl; {tls_server(scratch.directory)}"
     trees = []
     with harness.Nginx(scratch.folder("nginx"), server) as nginx:
-        url = f"https://localhost:{port}/project.git" if scheme == "https" else nginx.url("/project.git")
-        env = {"HOME": scratch.directory, "GIT_SSL_NO_VERIFY": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+        url = (
+            f"https://localhost:{port}/project.git"
+            if scheme == "https"
+            else nginx.url("/project.git")
+        )
+        env = {
+            "HOME": scratch.directory,
+            "GIT_SSL_NO_VERIFY": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
         for number, way in enumerate((scratch.bare, scratch.preloaded, scratch.run)):
             before = nginx.counts()
             target = scratch.path(f"clone{number}")
             result = way([git, "clone", "-q", url, target], env=env)
             check(result.status == 0, lambda r=result: f"git: {r.status} {r.errors}")
-            trees.append(subprocess.run([git, "rev-parse", "HEAD^{tree}"], cwd=target, capture_output=True, check=True).stdout)
+            trees.append(
+                subprocess.run(
+                    [git, "rev-parse", "HEAD^{tree}"], cwd=target, capture_output=True, check=True
+                ).stdout
+            )
             after = nginx.counts()
             if result.report:
                 judge_seen(result.report, {name: after[name] - before[name] for name in after})
@@ -162,18 +227,25 @@ def package_index(folder):
     """A flat archive of 400 invented packages."""
     www = os.path.join(folder, "www")
     os.makedirs(www)
-    text = "".join(f"Package: thing{n}\nVersion: 1.{n}\nArchitecture: all\nMaintainer: A <a@example>\nFilename: ./thing{n}.deb\n"
-                   f"Size: 1000\nSHA256: {n:064x}\nDescription: thing {n}\n\n" for n in range(400)).encode()
+    text = "".join(
+        f"Package: thing{n}\nVersion: 1.{n}\nArchitecture: all\nMaintainer: A <a@example>\nFilename: ./thing{n}.deb\n"
+        f"Size: 1000\nSHA256: {n:064x}\nDescription: thing {n}\n\n"
+        for n in range(400)
+    ).encode()
     with open(os.path.join(www, "Packages"), "wb") as file:
         file.write(text)
     import hashlib  # pylint: disable=import-outside-toplevel
+
     with open(os.path.join(www, "Release"), "w", encoding="ascii") as file:
-        file.write(f"Suite: test\nDate: Sat, 01 Jan 2022 00:00:00 UTC\nSHA256:\n {hashlib.sha256(text).hexdigest()} {len(text)} "
-                   "Packages\n")
+        file.write(
+            f"Suite: test\nDate: Sat, 01 Jan 2022 00:00:00 UTC\nSHA256:\n {hashlib.sha256(text).hexdigest()} {len(text)} "
+            "Packages\n"
+        )
 
 
 def apt_get_update(scratch, scheme):
-    """Against an archive of our own, with private state: nothing of the machine's apt is read or written."""
+    """Against an archive of our own, with private state: nothing of the machine's apt is read or
+    written."""
     apt = need("apt-get")
     need("nginx")
     os.chmod(scratch.directory, 0o755)  # its methods run as another user
@@ -192,17 +264,40 @@ def apt_get_update(scratch, scheme):
             for name in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
                 os.makedirs(os.path.join(state, name))
             scratch.write(f"apt{number}/state/status", "")
-            settings = {"Dir::State": f"{state}/state", "Dir::State::status": f"{state}/state/status", "Dir::Cache": f"{state}/cache",
-                        "Dir::Etc": f"{state}/etc", "Dir::Etc::sourcelist": scratch.path("sources.list"), "Dir::Log": f"{state}/log",
-                        "Acquire::https::Verify-Peer": "false", "Acquire::https::Verify-Host": "false", "Acquire::Languages": "none",
-                        "Acquire::GzipIndexes": "false", "Acquire::http::Proxy": "DIRECT", "Acquire::https::Proxy": "DIRECT"}
-            argv = [apt, "update", *[word for name, value in settings.items() for word in ("-o", f"{name}={value}")]]
+            settings = {
+                "Dir::State": f"{state}/state",
+                "Dir::State::status": f"{state}/state/status",
+                "Dir::Cache": f"{state}/cache",
+                "Dir::Etc": f"{state}/etc",
+                "Dir::Etc::sourcelist": scratch.path("sources.list"),
+                "Dir::Log": f"{state}/log",
+                "Acquire::https::Verify-Peer": "false",
+                "Acquire::https::Verify-Host": "false",
+                "Acquire::Languages": "none",
+                "Acquire::GzipIndexes": "false",
+                "Acquire::http::Proxy": "DIRECT",
+                "Acquire::https::Proxy": "DIRECT",
+            }
+            argv = [
+                apt,
+                "update",
+                *[word for name, value in settings.items() for word in ("-o", f"{name}={value}")],
+            ]
             before = nginx.counts()
             result = way(argv, env={"APT_CONFIG": scratch.path("empty.conf")})
             check(result.status == 0, lambda r=result: f"apt: {r.status} {r.output} {r.errors}")
             outputs.append(re.sub(rb"(?m)^(Fetched|Reading).*\n", b"", result.output))
-            check(os.path.getsize(next(f"{state}/state/lists/{name}" for name in os.listdir(f"{state}/state/lists")
-                                       if name.endswith("Packages"))) > 50000, "the index was not fetched")
+            check(
+                os.path.getsize(
+                    next(
+                        f"{state}/state/lists/{name}"
+                        for name in os.listdir(f"{state}/state/lists")
+                        if name.endswith("Packages")
+                    )
+                )
+                > 50000,
+                "the index was not fetched",
+            )
             after = nginx.counts()
             if result.report:
                 judge_seen(result.report, {name: after[name] - before[name] for name in after})
@@ -216,17 +311,36 @@ def reverse_proxy(scratch, upstream, keepalive):
     need("nginx")
     origin.clear()
     folder = scratch.folder()
-    env = harness.environment(None, harness.LIBRARY, f"trace={folder}/httpleak.%e.%p.trace:summary=0")
+    env = harness.environment(
+        None, harness.LIBRARY, f"trace={folder}/httpleak.%e.%p.trace:summary=0"
+    )
     pool = "keepalive 8;" if keepalive else ""
     http = f"upstream back {{ server 127.0.0.1:{origin.ports[upstream]}; {pool} }}"
-    server = (f"location / {{ proxy_pass {upstream}://back; proxy_http_version 1.1; proxy_ssl_verify off; "
-              f"proxy_set_header Connection '{'' if keepalive else 'close'}'; proxy_buffering on; }}")
+    server = (
+        f"location / {{ proxy_pass {upstream}://back; proxy_http_version 1.1; proxy_ssl_verify off; "
+        f"proxy_set_header Connection '{'' if keepalive else 'close'}'; proxy_buffering on; }}"
+    )
     nginx = harness.Nginx(scratch.folder("nginx"), server, http, master=True, env=env)
     with nginx:
-        load = subprocess.run([ab_path, "-q", "-k", "-n", "800", "-c", "8", nginx.url("/bytes/30000").replace("localhost", "127.0.0.1")],
-                              capture_output=True, check=True, env=harness.environment()).stdout.decode()
+        load = subprocess.run(
+            [
+                ab_path,
+                "-q",
+                "-k",
+                "-n",
+                "800",
+                "-c",
+                "8",
+                nginx.url("/bytes/30000").replace("localhost", "127.0.0.1"),
+            ],
+            capture_output=True,
+            check=True,
+            env=harness.environment(),
+        ).stdout.decode()
         equal("failed", re.search(r"Failed requests: +(\d+)", load)[1], "0")
-        chunked = subprocess.run([need("curl"), "-s", nginx.url("/chunked/300000")], capture_output=True, check=True).stdout
+        chunked = subprocess.run(
+            [need("curl"), "-s", nginx.url("/chunked/300000")], capture_output=True, check=True
+        ).stdout
         equal("chunked", len(chunked), 300000)
         traces = [path for path in harness.trace_files(folder)]
         running = harness.report(traces, "--grace", "1")
@@ -241,18 +355,44 @@ for tls in ("http", "https"):
     suite.test(f"curl --parallel ({tls})", tls)(curl_parallel)
     suite.test(f"curl: refused, truncated, reset ({tls})", tls)(curl_failing)
     suite.test(f"wget ({tls})", tls)(wget)
-    suite.test(f"Python urllib and http.client ({tls})", tls, harness.PYTHON, "urllib_gets.py")(script)
-    suite.test(f"Python requests ({tls})", tls, harness.PYTHON, "requests_gets.py", ["-c", "import requests"])(script)
-    suite.test(f"Python aiohttp ({tls})", tls, harness.PYTHON, "aiohttp_gets.py", ["-c", "import aiohttp"])(script)
-    suite.test(f"Perl HTTP::Tiny ({tls})", tls, "perl", "tiny.pl", ["-e", "use HTTP::Tiny; use IO::Socket::SSL"])(script)
-    suite.test(f"Perl LWP ({tls})", tls, "perl", "lwp.pl", ["-e", "use LWP; use LWP::Protocol::https"])(script)
+    suite.test(f"Python urllib and http.client ({tls})", tls, harness.PYTHON, "urllib_gets.py")(
+        script
+    )
+    suite.test(
+        f"Python requests ({tls})",
+        tls,
+        harness.PYTHON,
+        "requests_gets.py",
+        ["-c", "import requests"],
+    )(script)
+    suite.test(
+        f"Python aiohttp ({tls})", tls, harness.PYTHON, "aiohttp_gets.py", ["-c", "import aiohttp"]
+    )(script)
+    suite.test(
+        f"Perl HTTP::Tiny ({tls})",
+        tls,
+        "perl",
+        "tiny.pl",
+        ["-e", "use HTTP::Tiny; use IO::Socket::SSL"],
+    )(script)
+    suite.test(
+        f"Perl LWP ({tls})", tls, "perl", "lwp.pl", ["-e", "use LWP; use LWP::Protocol::https"]
+    )(script)
     suite.test(f"Ruby net/http ({tls})", tls, "ruby", "net_http.rb")(script)
     suite.test(f"PHP streams ({tls})", tls, "php", "streams.php")(script)
-    suite.test(f"PHP curl ({tls})", tls, "php", "curl.php", ["-r", "exit(extension_loaded('curl') ? 0 : 1);"])(script)
+    suite.test(
+        f"PHP curl ({tls})",
+        tls,
+        "php",
+        "curl.php",
+        ["-r", "exit(extension_loaded('curl') ? 0 : 1);"],
+    )(script)
     suite.test(f"ab ({tls})", tls)(ab)
     suite.test(f"ab -k ({tls})", tls, "-k")(ab)
     suite.test(f"git clone ({tls})", tls)(git_clone)
     suite.test(f"apt-get update ({tls})", tls)(apt_get_update)
     suite.test(f"nginx as a reverse proxy under ab ({tls} upstream)", tls, False)(reverse_proxy)
-    suite.test(f"nginx as a reverse proxy with kept connections under ab ({tls} upstream)", tls, True)(reverse_proxy)
+    suite.test(
+        f"nginx as a reverse proxy with kept connections under ab ({tls} upstream)", tls, True
+    )(reverse_proxy)
 suite.main()

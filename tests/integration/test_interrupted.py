@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""No false alarm where work is cut short or takes long: signals in mid-transfer, long polls, event streams, back pressure."""
+"""No false alarm where work is cut short or takes long: signals in mid-transfer, long polls, event
+streams, back pressure."""
 import os
 import subprocess
 import sys
@@ -12,33 +13,49 @@ from harness import brief, check, equal, need, signal  # noqa: E402
 suite = harness.Suite()
 origin = suite.stack.enter_context(harness.Origin())
 SLOW = "/slow/2000000?ms=20"
-PYTHON_READ = "import ssl, sys, urllib.request; c = ssl._create_unverified_context()\n" \
-              "sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], context=c).read())"
-REQUESTS_READ = "import sys, requests, warnings; warnings.simplefilter('ignore')\n" \
-                "print(len(requests.get(sys.argv[1], verify=False).content))"
+PYTHON_READ = (
+    "import ssl, sys, urllib.request; c = ssl._create_unverified_context()\n"
+    "sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], context=c).read())"
+)
+REQUESTS_READ = (
+    "import sys, requests, warnings; warnings.simplefilter('ignore')\n"
+    "print(len(requests.get(sys.argv[1], verify=False).content))"
+)
 AIOHTTP_READ = """import aiohttp, asyncio, sys
 async def main():
     async with aiohttp.ClientSession() as session:
         async with session.get(sys.argv[1], ssl=False) as response:
             print(len(await response.read()))
 asyncio.run(main())"""
-RUBY_READ = "require 'net/http'; require 'openssl'; u = URI(ARGV[0]); " \
-            "Net::HTTP.start(u.host, u.port, use_ssl: u.scheme == 'https', verify_mode: OpenSSL::SSL::VERIFY_NONE) " \
-            "{ |h| h.get(u.request_uri) }"
+RUBY_READ = (
+    "require 'net/http'; require 'openssl'; u = URI(ARGV[0]); "
+    "Net::HTTP.start(u.host, u.port, use_ssl: u.scheme == 'https', verify_mode: OpenSSL::SSL::VERIFY_NONE) "
+    "{ |h| h.get(u.request_uri) }"
+)
 PERL_READ = "use HTTP::Tiny; HTTP::Tiny->new(verify_SSL => 0)->get($ARGV[0])"
-PHP_READ = "echo strlen(file_get_contents($argv[1], false, stream_context_create(['ssl' => ['verify_peer' => false, " \
-           "'verify_peer_name' => false]])));"
+PHP_READ = (
+    "echo strlen(file_get_contents($argv[1], false, stream_context_create(['ssl' => ['verify_peer' => false, "
+    "'verify_peer_name' => false]])));"
+)
 
 
 def signals(scheme):
-    """Over TLS only the one whose handlers run most of a program's own code, unless there is time."""
-    return (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) if scheme == "http" or harness.LONG else (signal.SIGINT,)
+    """Over TLS only the one whose handlers run most of a program's own code, unless there is
+    time."""
+    return (
+        (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+        if scheme == "http" or harness.LONG
+        else (signal.SIGINT,)
+    )
 
 
 def clients(url):
     return {
-        "curl": ["-skN", "-o", "/dev/null", url], "wget": ["-q", "--no-check-certificate", "--no-hsts", "-O", "/dev/null", url],
-        harness.PYTHON: ["-c", PYTHON_READ, url], "ruby": ["-e", RUBY_READ, url], "perl": ["-e", PERL_READ, url],
+        "curl": ["-skN", "-o", "/dev/null", url],
+        "wget": ["-q", "--no-check-certificate", "--no-hsts", "-O", "/dev/null", url],
+        harness.PYTHON: ["-c", PYTHON_READ, url],
+        "ruby": ["-e", RUBY_READ, url],
+        "perl": ["-e", PERL_READ, url],
         "php": ["-r", PHP_READ, "--", url],
     }
 
@@ -47,7 +64,10 @@ def has_body(traces):
     """A body is under way in some trace that can already be read."""
     for trace in traces:
         done = harness.report_run(["--json", "-", trace])
-        if done.returncode in (0, 23) and harness.json.loads(done.stdout)["totals"]["bodies"]["opened"] > 0:
+        if (
+            done.returncode in (0, 23)
+            and harness.json.loads(done.stdout)["totals"]["bodies"]["opened"] > 0
+        ):
             return True
     return False
 
@@ -66,7 +86,9 @@ def interrupt(scratch, argv, number, in_the_middle):
 def bare_status(scratch, argv, number, under_way):
     process, _ = scratch.start(argv, preload=False)
     try:
-        harness.wait_until(lambda: origin.control("/_stats")[under_way]["requests"] > 0, "a request")
+        harness.wait_until(
+            lambda: origin.control("/_stats")[under_way]["requests"] > 0, "a request"
+        )
         time.sleep(0.4)
     finally:
         status = harness.end(process, number)
@@ -77,16 +99,26 @@ def interrupted(scratch, scheme, tool, arguments):
     argv = [need(tool), *arguments]
     for number in signals(scheme):
         origin.clear()
-        bare = 128 + number if number == signal.SIGKILL else bare_status(scratch, argv, number, scheme)
+        bare = (
+            128 + number if number == signal.SIGKILL else bare_status(scratch, argv, number, scheme)
+        )
         status, report, _ = interrupt(scratch, argv, number, 0.1)
         equal(f"status after {number.name}", status, bare)
         harness.no_error(report)
         bodies = report["totals"]["bodies"]
-        check(bodies["opened"] == 1 and bodies["drained"] == 0 and bodies["failed"] == 0, lambda r=report: brief(r))
+        check(
+            bodies["opened"] == 1 and bodies["drained"] == 0 and bodies["failed"] == 0,
+            lambda r=report: brief(r),
+        )
 
 
 def interrupted_module(scratch, scheme, module, code):
-    if subprocess.run([harness.PYTHON, "-c", f"import {module}"], check=False, capture_output=True).returncode != 0:
+    if (
+        subprocess.run(
+            [harness.PYTHON, "-c", f"import {module}"], check=False, capture_output=True
+        ).returncode
+        != 0
+    ):
         raise harness.Skip(f"python3-{module} is not installed")
     interrupted(scratch, scheme, harness.PYTHON, ["-c", code, origin.url(scheme, SLOW)])
 
@@ -106,10 +138,17 @@ def interrupted_git(scratch, scheme):
     git = need("git")
     for number in signals(scheme):
         argv = [git, "clone", "-q", origin.url(scheme, "/slow/2000000"), scratch.path("clone")]
-        env = {"HOME": scratch.directory, "GIT_SSL_NO_VERIFY": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+        env = {
+            "HOME": scratch.directory,
+            "GIT_SSL_NO_VERIFY": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
         process, folder = scratch.start(argv, env=env, start_new_session=True)
         try:
-            harness.wait_until(lambda f=folder: has_body(harness.trace_files(f)), "a body under way")
+            harness.wait_until(
+                lambda f=folder: has_body(harness.trace_files(f)), "a body under way"
+            )
             os.killpg(process.pid, number)  # as a terminal would
         finally:
             harness.end(process, number)
@@ -120,13 +159,18 @@ def interrupted_run(scratch):
     """The same when `httpleak run` saw the end: what was progressing then is no leak."""
     url = origin.url("http", SLOW)
     for name, status in (("TERM", 143), ("KILL", 137)):
-        result = scratch.run(["/bin/sh", "-c", f"(sleep 1; kill -{name} $$) & exec curl -sN -o /dev/null '{url}'"], "--grace", "0.5")
+        result = scratch.run(
+            ["/bin/sh", "-c", f"(sleep 1; kill -{name} $$) & exec curl -sN -o /dev/null '{url}'"],
+            "--grace",
+            "0.5",
+        )
         equal("status", result.status, status)
         harness.no_error(result.report)
 
 
 def waits(scratch, scheme, path, argv, seconds=2.5):
-    """Seen while it waits, longer than the grace, and after it was killed: no error, not even a warning."""
+    """Seen while it waits, longer than the grace, and after it was killed: no error, not even a
+    warning."""
     process, folder = scratch.start([*argv, origin.url(scheme, path)])
     try:
         harness.wait_until(lambda: len(harness.trace_files(folder)) == 1, "a trace")
@@ -143,7 +187,9 @@ def waits(scratch, scheme, path, argv, seconds=2.5):
 def stopped_wait(scratch, scheme, path, argv):
     """Ended by SIGTERM in the middle of waiting, seen by `httpleak run`."""
     command = " ".join(f"'{word}'" for word in [*argv, origin.url(scheme, path)])
-    result = scratch.run(["/bin/sh", "-c", f"(sleep 2.5; kill -TERM $$) & exec {command}"], "--grace", "1")
+    result = scratch.run(
+        ["/bin/sh", "-c", f"(sleep 2.5; kill -TERM $$) & exec {command}"], "--grace", "1"
+    )
     harness.no_alarm(result.report)
 
 
@@ -151,7 +197,9 @@ def slow_pipe(scratch, scheme, ending):
     """`curl | slow reader`: curl is blocked writing while its socket is full."""
     curl = need("curl")
     reader, writer = os.pipe()
-    process, folder = scratch.start([curl, "-sk", origin.url(scheme, "/bytes/20000000")], stdout=writer)
+    process, folder = scratch.start(
+        [curl, "-sk", origin.url(scheme, "/bytes/20000000")], stdout=writer
+    )
     os.close(writer)
     try:
         harness.wait_until(lambda: has_body(harness.trace_files(folder)), "a body under way")
@@ -175,18 +223,28 @@ def slow_pipe(scratch, scheme, ending):
 
 
 def nginx_stopped(scratch, number, path, master):
-    """A reverse proxy that is told to go while requests are in flight: SIGTERM drops them, SIGQUIT finishes them."""
+    """A reverse proxy that is told to go while requests are in flight: SIGTERM drops them, SIGQUIT
+    finishes them."""
     need("nginx")
     curl = need("curl")
     folder = scratch.folder()
-    env = harness.environment(None, harness.LIBRARY, f"trace={folder}/httpleak.%e.%p.trace:summary=0")
+    env = harness.environment(
+        None, harness.LIBRARY, f"trace={folder}/httpleak.%e.%p.trace:summary=0"
+    )
     http = f"upstream back {{ server 127.0.0.1:{origin.ports['http']}; keepalive 4; }}"
     server = "location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ''; }"
     origin.clear()
     with harness.Nginx(scratch.folder("nginx"), server, http, master=master, env=env) as nginx:
-        loads = [subprocess.Popen([curl, "-sN", "-o", "/dev/null", nginx.url(path)], env=harness.environment()) for _ in range(4)]
+        loads = [
+            subprocess.Popen(
+                [curl, "-sN", "-o", "/dev/null", nginx.url(path)], env=harness.environment()
+            )
+            for _ in range(4)
+        ]
         try:
-            harness.wait_until(lambda: origin.control("/_stats")["http"]["requests"] == 4, "requests in flight")
+            harness.wait_until(
+                lambda: origin.control("/_stats")["http"]["requests"] == 4, "requests in flight"
+            )
             time.sleep(0.5)
             harness.no_error(harness.report(harness.trace_files(folder)))
             nginx.process.send_signal(number)
@@ -205,23 +263,46 @@ def nginx_stopped(scratch, number, path, master):
 
 for tls in ("http", "https"):
     for client, words in clients(origin.url(tls, SLOW)).items():
-        suite.test(f"{os.path.basename(client)} interrupted, terminated, killed ({tls})", tls, client, words)(interrupted)
-    suite.test(f"requests interrupted, terminated, killed ({tls})", tls, "requests", REQUESTS_READ)(interrupted_module)
-    suite.test(f"aiohttp interrupted, terminated, killed ({tls})", tls, "aiohttp", AIOHTTP_READ)(interrupted_module)
+        suite.test(
+            f"{os.path.basename(client)} interrupted, terminated, killed ({tls})",
+            tls,
+            client,
+            words,
+        )(interrupted)
+    suite.test(f"requests interrupted, terminated, killed ({tls})", tls, "requests", REQUESTS_READ)(
+        interrupted_module
+    )
+    suite.test(f"aiohttp interrupted, terminated, killed ({tls})", tls, "aiohttp", AIOHTTP_READ)(
+        interrupted_module
+    )
     suite.test(f"ab interrupted, terminated, killed ({tls})", tls)(interrupted_ab)
     suite.test(f"git interrupted, terminated, killed ({tls})", tls)(interrupted_git)
     suite.test(f"a long poll by curl ({tls})", tls, "/longpoll/60", ["curl", "-sk"])(waits)
-    suite.test(f"a long poll by Python ({tls})", tls, "/longpoll/60", [harness.PYTHON, "-c", PYTHON_READ])(waits)
+    suite.test(
+        f"a long poll by Python ({tls})", tls, "/longpoll/60", [harness.PYTHON, "-c", PYTHON_READ]
+    )(waits)
     suite.test(f"an event stream by curl ({tls})", tls, "/events", ["curl", "-skN"])(waits)
-    suite.test(f"an event stream by Python ({tls})", tls, "/events", [harness.PYTHON, "-c", PYTHON_READ])(waits)
-    suite.test(f"a response that stalls after its head ({tls})", tls, "/head-then-stall", ["curl", "-skN"])(waits)
-    suite.test(f"a long poll terminated under run ({tls})", tls, "/longpoll/60", ["curl", "-sk"])(stopped_wait)
+    suite.test(
+        f"an event stream by Python ({tls})", tls, "/events", [harness.PYTHON, "-c", PYTHON_READ]
+    )(waits)
+    suite.test(
+        f"a response that stalls after its head ({tls})", tls, "/head-then-stall", ["curl", "-skN"]
+    )(waits)
+    suite.test(f"a long poll terminated under run ({tls})", tls, "/longpoll/60", ["curl", "-sk"])(
+        stopped_wait
+    )
     suite.test(f"curl | slow reader ({tls})", tls, None)(slow_pipe)
     suite.test(f"curl | slow reader, terminated ({tls})", tls, signal.SIGTERM)(slow_pipe)
 suite.test("curl | slow reader, killed", "http", signal.SIGKILL)(slow_pipe)
 suite.test("curl terminated and killed under run")(interrupted_run)
-suite.test("nginx stopped at once, requests in flight", signal.SIGTERM, "/slow/60000?ms=40", True)(nginx_stopped)
-suite.test("nginx stopped at once, one process", signal.SIGTERM, "/slow/60000?ms=40", False)(nginx_stopped)
+suite.test("nginx stopped at once, requests in flight", signal.SIGTERM, "/slow/60000?ms=40", True)(
+    nginx_stopped
+)
+suite.test("nginx stopped at once, one process", signal.SIGTERM, "/slow/60000?ms=40", False)(
+    nginx_stopped
+)
 suite.test("nginx stopped at once, no answer yet", signal.SIGTERM, "/hang", True)(nginx_stopped)
-suite.test("nginx stopped in order, requests in flight", signal.SIGQUIT, "/slow/60000?ms=40", True)(nginx_stopped)
+suite.test("nginx stopped in order, requests in flight", signal.SIGQUIT, "/slow/60000?ms=40", True)(
+    nginx_stopped
+)
 suite.main()

@@ -25,9 +25,11 @@ def traced(scratch, settings, argv=None, **options):
 @suite.test("trace: %e %p %h %t %%")
 def template(scratch):
     folder = scratch.folder()
-    env = harness.environment(None, harness.LIBRARY, f"summary=0:trace={folder}/%e-%p-%h-%t-%%.trace")
+    env = harness.environment(
+        None, harness.LIBRARY, f"summary=0:trace={folder}/%e-%p-%h-%t-%%.trace"
+    )
     equal("status", scratch.execute(leak(), env).status, 0)
-    name, = os.listdir(folder)
+    (name,) = os.listdir(folder)
     pattern = rf"fourcases-\d+-{re.escape(platform.node())}-[0-9A-Za-z.:+-]+-%\.trace"
     check(re.fullmatch(pattern, name), f"{name} does not match {pattern}")
 
@@ -36,11 +38,16 @@ def template(scratch):
 def stack_depth(scratch):
     for depth in (1, 3, 32):
         result = traced(scratch, f"stack_depth={depth}")
-        finding, = findings(result.report, "unclosed-body")
+        (finding,) = findings(result.report, "unclosed-body")
         full = harness.report(result.traces, "--full-stacks")
-        longest = max(len(stack) for f in full["findings"] for stack in f["stacks"].values() if stack)
+        longest = max(
+            len(stack) for f in full["findings"] for stack in f["stacks"].values() if stack
+        )
         # an inlined function is a frame of the report, not of the stack that was recorded
-        check(longest <= depth + 4 if depth < 32 else longest > 5, lambda d=depth, n=longest: f"depth {d}: {n} frames")
+        check(
+            longest <= depth + 4 if depth < 32 else longest > 5,
+            lambda d=depth, n=longest: f"depth {d}: {n} frames",
+        )
         equal("count", finding["count"], 5)
 
 
@@ -48,12 +55,21 @@ def stack_depth(scratch):
 def max_trace(scratch):
     argv = [harness.program("rawleak"), origin.url("http", "/bytes/262144"), "unread", "600"]
     whole = traced(scratch, "max_trace=64m", argv)
-    equal("all", (count(whole.report, "unclosed-body"), whole.report["processes"][0]["lost_records"]), (600, 0))
+    equal(
+        "all",
+        (count(whole.report, "unclosed-body"), whole.report["processes"][0]["lost_records"]),
+        (600, 0),
+    )
     check(len(findings(whole.report, "unclosed-body")[0]["objects"]) <= 20, "more than 20 objects")
     small = traced(scratch, "max_trace=128k", argv)
     equal("status", (small.status, small.output), (0, whole.output))
-    check(os.path.getsize(small.traces[0]) <= 128 * 1024, f"{os.path.getsize(small.traces[0])} bytes")
-    check(small.report["processes"][0]["lost_records"] > 0 and small.report["verdict"] != "clean", lambda: brief(small.report))
+    check(
+        os.path.getsize(small.traces[0]) <= 128 * 1024, f"{os.path.getsize(small.traces[0])} bytes"
+    )
+    check(
+        small.report["processes"][0]["lost_records"] > 0 and small.report["verdict"] != "clean",
+        lambda: brief(small.report),
+    )
     check(0 < count(small.report, "unclosed-body") < 600, lambda: brief(small.report))
 
 
@@ -67,8 +83,13 @@ def max_traces(scratch):
 
 @suite.test("only, skip")
 def only_and_skip(scratch):
-    for settings, traces in (("only=fourcases", 1), ("only=curl,fourcases", 1), ("only=curl", 0), ("skip=fourcases", 0),
-                             ("skip=curl,wget", 1)):
+    for settings, traces in (
+        ("only=fourcases", 1),
+        ("only=curl,fourcases", 1),
+        ("only=curl", 0),
+        ("skip=fourcases", 0),
+        ("skip=curl,wget", 1),
+    ):
         result = traced(scratch, settings)
         equal(settings, (result.status, result.errors, len(result.traces)), (0, "", traces))
 
@@ -95,7 +116,9 @@ def summary(scratch):
 @suite.test("the last of two settings counts; values may be quoted")
 def syntax(scratch):
     folder = scratch.folder("with:colon")
-    env = harness.environment(None, harness.LIBRARY, f"summary=1:summary=0:trace='{folder}/a.trace':record_argv=1")
+    env = harness.environment(
+        None, harness.LIBRARY, f"summary=1:summary=0:trace='{folder}/a.trace':record_argv=1"
+    )
     result = scratch.execute(leak(), env)
     equal("result", (result.status, result.errors), (0, ""))
     equal("files", os.listdir(folder), ["a.trace"])

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""fork, vfork, posix_spawn, exec: every process has its own trace, its own connections and its own leaks."""
+"""fork, vfork, posix_spawn, exec: every process has its own trace, its own connections and its own
+leaks."""
 import os
 import subprocess
 import sys
@@ -13,24 +14,39 @@ suite = harness.Suite()
 origin = suite.stack.enter_context(harness.Origin())
 SHORT_PROCESSES = 1000
 
-# mode: processes with a trace that counts, connections opened, bodies drained, discarded, unclosed, unclosed-body errors
+# mode: processes with a trace that counts, connections opened, bodies drained, discarded,
+# unclosed, unclosed-body errors
 MODES = {
-    "fork-child-leaks": (1, 2, 0, 0, 2, 2), "fork-inherits": (2, 3, 2, 0, 1, 1), "fork-only": (1, 1, 0, 0, 1, 1),
-    "vfork-exec": (1, 2, 0, 0, 2, 2), "spawn": (1, 2, 0, 0, 2, 2), "daemonize": (1, 2, 1, 0, 1, 1),
+    "fork-child-leaks": (1, 2, 0, 0, 2, 2),
+    "fork-inherits": (2, 3, 2, 0, 1, 1),
+    "fork-only": (1, 1, 0, 0, 1, 1),
+    "vfork-exec": (1, 2, 0, 0, 2, 2),
+    "spawn": (1, 2, 0, 0, 2, 2),
+    "daemonize": (1, 2, 1, 0, 1, 1),
 }
 
 
 def with_connections(report, traces):
     """How many of the traces, each taken for itself, have a connection in their totals."""
-    return sum(harness.report([trace])["totals"]["connections"]["opened"] > 0 for trace in traces) if report else 0
+    return (
+        sum(harness.report([trace])["totals"]["connections"]["opened"] > 0 for trace in traces)
+        if report
+        else 0
+    )
 
 
 def judge(result, expected):
     report = result.report
     check(report, "no trace")
     totals = report["totals"]
-    seen = (with_connections(report, result.traces), totals["connections"]["opened"], totals["bodies"]["drained"],
-            totals["bodies"]["discarded"], totals["bodies"]["unclosed"], count(report, "unclosed-body", "error"))
+    seen = (
+        with_connections(report, result.traces),
+        totals["connections"]["opened"],
+        totals["bodies"]["drained"],
+        totals["bodies"]["discarded"],
+        totals["bodies"]["unclosed"],
+        count(report, "unclosed-body", "error"),
+    )
     check(seen == expected, lambda: f"{seen}, expected {expected}\n{brief(report)}")
     check(all(process["end"] == "exit" for process in report["processes"]), lambda: brief(report))
     harness.not_blind(report)
@@ -49,20 +65,27 @@ def mode(scratch, name, expected):
 
 def exec_self(scratch):
     """The pid survives: two programs, two traces."""
-    result = scratch.run([harness.program("processes"), "exec-self", origin.url("http", "/bytes/262144")])
+    result = scratch.run(
+        [harness.program("processes"), "exec-self", origin.url("http", "/bytes/262144")]
+    )
     equal("traces", len(result.traces), 2)
     reports = [harness.report([trace]) for trace in result.traces]
     processes = [report["processes"][0] for report in reports]
     equal("one pid", len({process["pid"] for process in processes}), 1)
     equal("ends", sorted(process["end"] for process in processes), ["exec", "exit"])
-    opened = {process["end"]: report["totals"]["connections"]["opened"] for process, report in zip(processes, reports)}
+    opened = {
+        process["end"]: report["totals"]["connections"]["opened"]
+        for process, report in zip(processes, reports)
+    }
     equal("opened", opened, {"exec": 2, "exit": 1})
     equal("status", result.status, 23)
 
 
 def among_threads(scratch):
     origin.clear()
-    result = scratch.preloaded([harness.program("processes"), "fork-among-threads", origin.url("http", "/bytes/262144")])
+    result = scratch.preloaded(
+        [harness.program("processes"), "fork-among-threads", origin.url("http", "/bytes/262144")]
+    )
     equal("status", (result.status, result.errors), (0, ""))
     counts = origin.counts("http")
     totals = result.report["totals"]
@@ -74,10 +97,15 @@ def among_threads(scratch):
 
 def vfork_end(scratch):
     """The parent runs on after its vfork children's _exit, and its trace knows."""
-    process, folder = scratch.start([harness.program("rawleak"), origin.url("http", "/bytes/262144"), "vfork", "3", "60"])
+    process, folder = scratch.start(
+        [harness.program("rawleak"), origin.url("http", "/bytes/262144"), "vfork", "3", "60"]
+    )
     try:
-        harness.wait_until(lambda: harness.trace_files(folder) and
-                           harness.report(harness.trace_files(folder))["totals"]["bodies"]["opened"] == 3, "three bodies")
+        harness.wait_until(
+            lambda: harness.trace_files(folder)
+            and harness.report(harness.trace_files(folder))["totals"]["bodies"]["opened"] == 3,
+            "three bodies",
+        )
         time.sleep(0.3)
         report = harness.report(harness.trace_files(folder))
         equal("processes", [p["end"] for p in report["processes"]], ["running"])
@@ -105,8 +133,15 @@ def pipeline(scratch):
     script = f"{four} {url} 1 & {curl} -s {url} | wc -c; wait; {harness.PYTHON} -c 'print(1)'; (exec {curl} -s {url} -o /dev/null)"
     result = scratch.run(["/bin/sh", "-c", script])
     equal("status", result.status, 23)
-    equal("programs", sorted(os.path.basename(p["exe"]) for p in result.report["processes"]
-                             if os.path.basename(p["exe"]) in ("curl", "fourcases")), ["curl", "curl", "fourcases"])
+    equal(
+        "programs",
+        sorted(
+            os.path.basename(p["exe"])
+            for p in result.report["processes"]
+            if os.path.basename(p["exe"]) in ("curl", "fourcases")
+        ),
+        ["curl", "curl", "fourcases"],
+    )
     totals = result.report["totals"]
     equal("bodies", (totals["bodies"]["unclosed"], totals["bodies"]["drained"]), (5, 2))
 
@@ -115,17 +150,28 @@ def make_seconds(scratch, way):
     make = need("make")
     started = time.monotonic()
     if way == "bare":
-        done = subprocess.run([make, "-s", "-j2", "all"], cwd=scratch.path("many"), env=harness.environment(), check=False,
-                              capture_output=True)
+        done = subprocess.run(
+            [make, "-s", "-j2", "all"],
+            cwd=scratch.path("many"),
+            env=harness.environment(),
+            check=False,
+            capture_output=True,
+        )
     else:
-        done = subprocess.run([make, "-s", "-j2", "all"], cwd=scratch.path("many"), check=False, capture_output=True,
-                              env=harness.environment(None, harness.LIBRARY))
+        done = subprocess.run(
+            [make, "-s", "-j2", "all"],
+            cwd=scratch.path("many"),
+            check=False,
+            capture_output=True,
+            env=harness.environment(None, harness.LIBRARY),
+        )
     equal(f"make, {way}", (done.returncode, done.stdout, done.stderr), (0, b"", b""))
     return time.monotonic() - started
 
 
 def short_processes(scratch):
-    """make -j of a thousand short processes leaves no file and takes no longer: the best of three rounds each, in turn."""
+    """make -j of a thousand short processes leaves no file and takes no longer: the best of three
+    rounds each, in turn."""
     names = " ".join(f"t{n}" for n in range(SHORT_PROCESSES))
     scratch.write("many/Makefile", f".PHONY: all {names}\nall: {names}\n{names}:\n\t@/bin/true\n")
     rounds = [(make_seconds(scratch, "bare"), make_seconds(scratch, "preloaded")) for _ in range(3)]
@@ -133,7 +179,9 @@ def short_processes(scratch):
     equal("files", os.listdir(scratch.path("many")), ["Makefile"])
     print(f"# {SHORT_PROCESSES} processes: {bare:.2f} s bare, {preloaded:.2f} s preloaded")
     # A process may cost 50 us more; three times that, and what two loaded cores scatter.
-    check(preloaded < bare * 1.2 + SHORT_PROCESSES * 150e-6, f"{preloaded:.2f} s, bare {bare:.2f} s")
+    check(
+        preloaded < bare * 1.2 + SHORT_PROCESSES * 150e-6, f"{preloaded:.2f} s, bare {bare:.2f} s"
+    )
 
 
 for mode_name, mode_expected in MODES.items():

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Real leaks of real clients: each with its count, its host and, where the language is C, the caller's line."""
+"""Real leaks of real clients: each with its count, its host and, where the language is C, the
+caller's line."""
 import contextlib
 import os
 import re
@@ -32,18 +33,35 @@ def check_line(finding, source, function):
     """Some frame of the finding lies in that function of the program's source."""
     lines = lines_of_function(source, function)
     frames = [frame for stack in finding["stacks"].values() for frame in stack or []]
-    check(any(frame["function"] == function and os.path.basename(frame["file"] or "") == os.path.basename(source) and
-              frame["line"] in lines for frame in frames), lambda: f"no frame in {function} of {source}: {frames}")
+    check(
+        any(
+            frame["function"] == function
+            and os.path.basename(frame["file"] or "") == os.path.basename(source)
+            and frame["line"] in lines
+            for frame in frames
+        ),
+        lambda: f"no frame in {function} of {source}: {frames}",
+    )
 
 
 def judge(report, rule, objects, scheme, severity="error", spoken=True):
-    """That many objects of this rule, on localhost, and no other error but what follows from them."""
-    check(count(report, rule, severity) == objects, lambda: f"{objects} {severity} {rule} expected\n{brief(report)}")
+    """That many objects of this rule, on localhost, and no other error but what follows from
+    them."""
+    check(
+        count(report, rule, severity) == objects,
+        lambda: f"{objects} {severity} {rule} expected\n{brief(report)}",
+    )
     roots = [f for f in report["findings"] if f["severity"] == "error" and not f["caused_by"]]
     check({f["rule"] for f in roots} <= {rule}, lambda: f"only {rule} expected\n{brief(report)}")
     port = origin.ports[scheme]
-    expected = ("localhost", port, scheme if spoken else "")  # nobody knows the scheme of what was never spoken
-    check(all((f["host"], f["port"], f["scheme"]) == expected for f in roots), lambda: brief(report))
+    expected = (
+        "localhost",
+        port,
+        scheme if spoken else "",
+    )  # nobody knows the scheme of what was never spoken
+    check(
+        all((f["host"], f["port"], f["scheme"]) == expected for f in roots), lambda: brief(report)
+    )
     harness.not_blind(report)
     return roots
 
@@ -64,7 +82,10 @@ def run_leak(scratch, scheme, argv, *options, **more):
     equal("output", result.output, bare.output)
     equal("status", result.status, 0 if scheme == "http" else 23)
     opened = result.report["totals"]["connections"]["opened"]
-    check(opened == accepts == origin.clear()[scheme]["accepts"], lambda: f"{accepts} accepts\n{brief(result.report)}")
+    check(
+        opened == accepts == origin.clear()[scheme]["accepts"],
+        lambda: f"{accepts} accepts\n{brief(result.report)}",
+    )
     return result.report
 
 
@@ -74,7 +95,10 @@ def kept_bodies(scratch, scheme, argv, path, objects, where=None):
     equal("bodies", bodies(report), {"opened": objects, "unclosed": objects})
     equal("live", report["totals"]["connections"]["live"], objects)
     equal("expected", {f["bytes_expected"] for f in roots}, {int(path.rsplit("/", 1)[1])})
-    check(all(f["request"]["path"] == path and f["request"]["status"] == 200 for f in roots), lambda: brief(report))
+    check(
+        all(f["request"]["path"] == path and f["request"]["status"] == 200 for f in roots),
+        lambda: brief(report),
+    )
     if where:
         check_line(roots[0], *where)
 
@@ -82,11 +106,13 @@ def kept_bodies(scratch, scheme, argv, path, objects, where=None):
 def raw(mode, path):
     def run(scheme, objects, *seconds):
         return [harness.program("rawleak"), origin.url(scheme, path), mode, str(objects), *seconds]
+
     return run
 
 
 def raw_body(scratch, scheme, mode):
-    """The descriptor of a half-read response: kept, kept as a copy, kept though a vfork child closed its own."""
+    """The descriptor of a half-read response: kept, kept as a copy, kept though a vfork child
+    closed its own."""
     report = run_leak(scratch, scheme, raw(mode, BIG)(scheme, 4))
     roots = judge(report, "unclosed-body", 4, scheme)
     equal("bodies", bodies(report), {"opened": 4, "unclosed": 4})
@@ -104,7 +130,8 @@ def close_wait(scratch, scheme, path, ended):
 
 
 def one_close_wait(scratch):
-    """A program that reads one response to its end and exits without closing leaks nothing that matters."""
+    """A program that reads one response to its end and exits without closing leaks nothing that
+    matters."""
     report = scratch.preloaded(raw("close-wait", "/close/262144")("http", 1)).report
     harness.no_error(report)
     equal("bodies", bodies(report), {"opened": 1, "drained": 1})
@@ -113,7 +140,11 @@ def one_close_wait(scratch):
 def unused(scratch, objects, expected):
     report = scratch.preloaded(raw("unused", "/")("http", objects)).report
     equal("opened", report["totals"]["connections"]["opened"], objects)
-    roots = judge(report, "connection-abandoned", expected, "http", spoken=False) if expected else harness.no_error(report)
+    roots = (
+        judge(report, "connection-abandoned", expected, "http", spoken=False)
+        if expected
+        else harness.no_error(report)
+    )
     if roots:
         check_line(roots[0], "rawleak.c", "leak_unused")
 
@@ -147,10 +178,23 @@ def connecting(scratch):
 
 
 for tls in ("http", "https"):
-    suite.test(f"libcurl multi, transfers paused ({tls})", tls, ["curl_multi"], BIG, 5, ("curl_multi.c", "perform_until_paused"))(
-        lambda scratch, scheme, argv, *rest: kept_bodies(scratch, scheme, [harness.program(argv[0])], *rest))
-    for what, script, size in (("urllib.request.urlopen", "urllib_unread", BIG), ("http.client", "http_client_unread", BIG),
-                               ("asyncio streams half read", "asyncio_half_read", HUGE)):
+    suite.test(
+        f"libcurl multi, transfers paused ({tls})",
+        tls,
+        ["curl_multi"],
+        BIG,
+        5,
+        ("curl_multi.c", "perform_until_paused"),
+    )(
+        lambda scratch, scheme, argv, *rest: kept_bodies(
+            scratch, scheme, [harness.program(argv[0])], *rest
+        )
+    )
+    for what, script, size in (
+        ("urllib.request.urlopen", "urllib_unread", BIG),
+        ("http.client", "http_client_unread", BIG),
+        ("asyncio streams half read", "asyncio_half_read", HUGE),
+    ):
         suite.test(f"Python {what} ({tls})", tls, python(script), size, 4)(kept_bodies)
 
     @suite.test(f"Python requests with stream=True ({tls})", tls)
@@ -162,12 +206,26 @@ for tls in ("http", "https"):
     suite.test(f"a response never read ({tls})", tls, "unread")(raw_body)
     suite.test(f"dup'ed, one copy left ({tls})", tls, "copy")(raw_body)
     suite.test(f"closed by a vfork child, open in the parent ({tls})", tls, "vfork")(raw_body)
-    suite.test(f"CLOSE_WAIT after a whole body ({tls})", tls, "/close/262144", "drained")(close_wait)
+    suite.test(f"CLOSE_WAIT after a whole body ({tls})", tls, "/close/262144", "drained")(
+        close_wait
+    )
     suite.test(f"CLOSE_WAIT in mid-body ({tls})", tls, "/truncate/262144", "failed")(close_wait)
     suite.test(f"a request whose answer nobody waits for ({tls})", tls, "unanswered", 0)(unanswered)
-    suite.test(f"a request whose answer nobody waits for any more ({tls})", tls, "gave-up", 2)(unanswered)
-suite.test("GnuTLS, responses never read (https)", "https", ["gnutls_unread"], BIG, 4, ("gnutls_unread.c", "leave_unread"))(
-    lambda scratch, scheme, argv, *rest: kept_bodies(scratch, scheme, [harness.program(argv[0])], *rest))
+    suite.test(f"a request whose answer nobody waits for any more ({tls})", tls, "gave-up", 2)(
+        unanswered
+    )
+suite.test(
+    "GnuTLS, responses never read (https)",
+    "https",
+    ["gnutls_unread"],
+    BIG,
+    4,
+    ("gnutls_unread.c", "leave_unread"),
+)(
+    lambda scratch, scheme, argv, *rest: kept_bodies(
+        scratch, scheme, [harness.program(argv[0])], *rest
+    )
+)
 suite.test("one response read to its end, not closed at exit")(one_close_wait)
 suite.test("three connections never used", 3, 3)(unused)
 suite.test("two connections never used", 2, 0)(unused)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What decides about an open body, seen from outside while programs run: progress, waiting, pauses, giving up, changing one's
-mind; and what a body's tags say."""
+"""What decides about an open body, seen from outside while programs run: progress, waiting, pauses,
+giving up, changing one's mind; and what a body's tags say."""
 import contextlib
 import os
 import sys
@@ -22,7 +22,8 @@ def python(code, url):
 
 @contextlib.contextmanager
 def running(scratch, argv, seconds):
-    """A program in the background for so long: yields a function that reports on it, and its trace."""
+    """A program in the background for so long: yields a function that reports on it, and its
+    trace."""
     process, folder = scratch.start(argv)
     try:
         harness.wait_until(lambda: len(harness.trace_files(folder)) == 1, "a trace")
@@ -40,9 +41,15 @@ def severities(report, rule):
 def retracted(scratch):
     code = "r = urllib.request.urlopen(url); r.read(1000); time.sleep(2.5); r.read(); r.close(); time.sleep(30)"
     with running(scratch, python(code, origin.url("http", BIG)), 1.5) as (report, _):
-        equal("while it stood still", severities(report("--grace", "1"), "unclosed-body"), [("error", 1)])
+        equal(
+            "while it stood still",
+            severities(report("--grace", "1"), "unclosed-body"),
+            [("error", 1)],
+        )
         equal("retracted, too early", report("--grace", "1")["retracted"], 0)
-        harness.wait_until(lambda: report("--grace", "1")["totals"]["bodies"]["drained"] == 1, "the body is read")
+        harness.wait_until(
+            lambda: report("--grace", "1")["totals"]["bodies"]["drained"] == 1, "the body is read"
+        )
         later = report("--grace", "1")
         harness.no_alarm(later)
         equal("retracted", later["retracted"], 1)
@@ -59,7 +66,15 @@ def progressing(scratch):
 
 @suite.test("progressing: curl --limit-rate")
 def limited(scratch):
-    argv = [need("curl"), "-s", "-o", "/dev/null", "--limit-rate", "100k", origin.url("http", "/slow/2000000?ms=3")]
+    argv = [
+        need("curl"),
+        "-s",
+        "-o",
+        "/dev/null",
+        "--limit-rate",
+        "100k",
+        origin.url("http", "/slow/2000000?ms=3"),
+    ]
     with running(scratch, argv, 3) as (report, process):
         harness.no_alarm(report("--grace", "1.5"))
         harness.end(process, signal.SIGTERM)
@@ -74,28 +89,47 @@ def starved(scratch, code, path):
         harness.no_alarm(report("--grace", "0"))
 
 
-suite.test("starved: blocked in recv", "urllib.request.urlopen(url).read()", "/head-then-stall")(starved)
-suite.test("starved: waiting in poll",
-           "import select; r = urllib.request.urlopen(url); p = select.poll(); p.register(r.fileno(), 1); p.poll()",
-           "/head-then-stall")(starved)
-suite.test("starved: waiting in select", "import select; r = urllib.request.urlopen(url); select.select([r.fileno()], [], [])",
-           "/head-then-stall")(starved)
-suite.test("starved: waiting in epoll",
-           "import select; r = urllib.request.urlopen(url); e = select.epoll(); e.register(r.fileno(), 1); e.poll()",
-           "/head-then-stall")(starved)
-suite.test("starved: polled with a timeout again and again",
-           "import select; r = urllib.request.urlopen(url)\nwhile True: select.select([r.fileno()], [], [], 0.1)",
-           "/head-then-stall")(starved)
+suite.test("starved: blocked in recv", "urllib.request.urlopen(url).read()", "/head-then-stall")(
+    starved
+)
+suite.test(
+    "starved: waiting in poll",
+    "import select; r = urllib.request.urlopen(url); p = select.poll(); p.register(r.fileno(), 1); p.poll()",
+    "/head-then-stall",
+)(starved)
+suite.test(
+    "starved: waiting in select",
+    "import select; r = urllib.request.urlopen(url); select.select([r.fileno()], [], [])",
+    "/head-then-stall",
+)(starved)
+suite.test(
+    "starved: waiting in epoll",
+    "import select; r = urllib.request.urlopen(url); e = select.epoll(); e.register(r.fileno(), 1); e.poll()",
+    "/head-then-stall",
+)(starved)
+suite.test(
+    "starved: polled with a timeout again and again",
+    "import select; r = urllib.request.urlopen(url)\nwhile True: select.select([r.fileno()], [], [], 0.1)",
+    "/head-then-stall",
+)(starved)
 
 
-@suite.test("paused: read in bursts, then left alone: a warning, and only after ten times the grace")
+@suite.test(
+    "paused: read in bursts, then left alone: a warning, and only after ten times the grace"
+)
 def paused(scratch):
-    code = ("r = urllib.request.urlopen(url)\n"
-            "for _ in range(4): r.read(30000); time.sleep(0.2)\n"
-            "time.sleep(60)")
+    code = (
+        "r = urllib.request.urlopen(url)\n"
+        "for _ in range(4): r.read(30000); time.sleep(0.2)\n"
+        "time.sleep(60)"
+    )
     with running(scratch, python(code, origin.url("http", BIG)), 3.5) as (report, _):
         harness.no_alarm(report("--grace", "1"))
-        equal("after ten times the grace", severities(report("--grace", "0.2"), "unclosed-body"), [("warning", 1)])
+        equal(
+            "after ten times the grace",
+            severities(report("--grace", "0.2"), "unclosed-body"),
+            [("warning", 1)],
+        )
         equal("verdict", report("--grace", "0.2")["verdict"], "clean")
 
 
@@ -104,7 +138,9 @@ def abandoned(scratch):
     code = "kept = [urllib.request.urlopen(url) for _ in range(3)]; time.sleep(60)"
     with running(scratch, python(code, origin.url("http", BIG)), 1.6) as (report, process):
         harness.no_alarm(report("--grace", "30"))
-        equal("after the grace", severities(report("--grace", "1"), "unclosed-body"), [("error", 3)])
+        equal(
+            "after the grace", severities(report("--grace", "1"), "unclosed-body"), [("error", 3)]
+        )
         harness.end(process, signal.SIGKILL)
         equal("killed", severities(report("--grace", "0"), "unclosed-body"), [("error", 3)])
 
@@ -112,17 +148,29 @@ def abandoned(scratch):
 @suite.test("abandoned: whatever the age, at an orderly exit")
 def at_exit(scratch):
     for leave in ("os._exit(0)", "sys.exit(0)"):
-        code = f"s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n" \
-               f"s.sendall(b'GET {BIG} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); s.recv(3000); keep = os.dup(s.fileno()); {leave}"
-        equal(leave, severities(scratch.preloaded(python(code, origin.url("http", BIG))).report, "unclosed-body"), [("error", 1)])
+        code = (
+            f"s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
+            f"s.sendall(b'GET {BIG} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); s.recv(3000); keep = os.dup(s.fileno()); {leave}"
+        )
+        equal(
+            leave,
+            severities(
+                scratch.preloaded(python(code, origin.url("http", BIG))).report, "unclosed-body"
+            ),
+            [("error", 1)],
+        )
 
 
 @suite.test("an idle connection is no leak, nor one that its server closed meanwhile")
 def idle(scratch):
     need("nginx")
-    code = ("c = http.client.HTTPConnection('localhost', urllib.parse.urlsplit(url).port)\n"
-            "c.request('GET', '/'); c.getresponse().read(); time.sleep(60)")
-    with harness.Nginx(scratch.folder("nginx"), f"location / {{ return 200 '{'x' * 3000}'; }}", keepalive="1s") as nginx:
+    code = (
+        "c = http.client.HTTPConnection('localhost', urllib.parse.urlsplit(url).port)\n"
+        "c.request('GET', '/'); c.getresponse().read(); time.sleep(60)"
+    )
+    with harness.Nginx(
+        scratch.folder("nginx"), f"location / {{ return 200 '{'x' * 3000}'; }}", keepalive="1s"
+    ) as nginx:
         with running(scratch, python(code, nginx.url()), 0.5) as (report, _):
             first = report("--grace", "0")
             equal("idle", first["totals"]["connections"]["idle"], 1)
@@ -135,23 +183,31 @@ def idle(scratch):
 
 @suite.test("the peer closed, the program saw it and kept the descriptor")
 def peer_closed(scratch):
-    code = ("s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
-            "s.sendall(b'GET /close/300000 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
-            "while s.recv(65536): pass\n"
-            "time.sleep(60)")
+    code = (
+        "s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
+        "s.sendall(b'GET /close/300000 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
+        "while s.recv(65536): pass\n"
+        "time.sleep(60)"
+    )
     with running(scratch, python(code, origin.url("http", "/")), 1.6) as (report, _):
         harness.no_alarm(report("--grace", "30"))
         late = report("--grace", "1")
         equal("peer-closed", severities(late, "peer-closed"), [("error", 1)])
-        equal("bodies", (late["totals"]["bodies"]["drained"], late["totals"]["bodies"]["unclosed"]), (1, 0))
+        equal(
+            "bodies",
+            (late["totals"]["bodies"]["drained"], late["totals"]["bodies"]["unclosed"]),
+            (1, 0),
+        )
 
 
 @suite.test("an event stream: running no finding, gone and kept it is peer-closed")
 def event_stream(scratch):
-    code = ("s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
-            "s.sendall(b'GET /events?n=5 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
-            "while s.recv(65536): pass\n"
-            "time.sleep(60)")
+    code = (
+        "s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
+        "s.sendall(b'GET /events?n=5 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
+        "while s.recv(65536): pass\n"
+        "time.sleep(60)"
+    )
     with running(scratch, python(code, origin.url("http", "/")), 0.6) as (report, _):
         harness.no_alarm(report("--grace", "0"))
         time.sleep(2)
@@ -168,27 +224,38 @@ def unread_event_stream(scratch):
 
 @suite.test("tags: error-status, redirect, upgrade-refused")
 def tags(scratch):
-    code = ("def leak(path, *more):\n"
-            "    s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
-            "    lines = ['GET ' + path + ' HTTP/1.1', 'Host: localhost', *more, '', '']\n"
-            "    s.sendall('\\r\\n'.join(lines).encode()); kept.append(s)\n"
-            "    head = b''\n"
-            "    while not head.endswith(b'\\r\\n\\r\\n'): head += s.recv(1)\n"
-            "kept = []\n"
-            "leak('/status/503'); leak('/redirect'); leak('/upgrade/refused', 'Connection: Upgrade', 'Upgrade: echo'); os._exit(0)")
+    code = (
+        "def leak(path, *more):\n"
+        "    s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
+        "    lines = ['GET ' + path + ' HTTP/1.1', 'Host: localhost', *more, '', '']\n"
+        "    s.sendall('\\r\\n'.join(lines).encode()); kept.append(s)\n"
+        "    head = b''\n"
+        "    while not head.endswith(b'\\r\\n\\r\\n'): head += s.recv(1)\n"
+        "kept = []\n"
+        "leak('/status/503'); leak('/redirect'); leak('/upgrade/refused', 'Connection: Upgrade', 'Upgrade: echo'); os._exit(0)"
+    )
     report = scratch.preloaded(python(code, origin.url("http", "/"))).report
     seen = {tag for finding in findings(report, "unclosed-body") for tag in finding["tags"]}
-    check({"error-status", "redirect", "upgrade-refused"} <= seen, lambda: f"tags {seen}\n{brief(report)}")
-    equal("unclosed", (count(report, "unclosed-body", "error"), report["totals"]["bodies"]["unclosed"]), (3, 3))
+    check(
+        {"error-status", "redirect", "upgrade-refused"} <= seen,
+        lambda: f"tags {seen}\n{brief(report)}",
+    )
+    equal(
+        "unclosed",
+        (count(report, "unclosed-body", "error"), report["totals"]["bodies"]["unclosed"]),
+        (3, 3),
+    )
 
 
 @suite.test("an upgraded connection is a tunnel")
 def upgraded(scratch):
-    code = ("s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
-            "s.sendall(b'GET /upgrade HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n')\n"
-            "head = s.recv(1000)\n"
-            "for n in range(5): s.sendall(b'\\x81\\x05hello'); print(s.recv(100))\n"
-            "sys.stdout.flush(); os._exit(0)")
+    code = (
+        "s = socket.create_connection(('localhost', urllib.parse.urlsplit(url).port))\n"
+        "s.sendall(b'GET /upgrade HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n')\n"
+        "head = s.recv(1000)\n"
+        "for n in range(5): s.sendall(b'\\x81\\x05hello'); print(s.recv(100))\n"
+        "sys.stdout.flush(); os._exit(0)"
+    )
     result = scratch.run(python(code, origin.url("http", "/")))
     equal("status", result.status, 0)
     harness.no_alarm(result.report)
@@ -199,31 +266,39 @@ def upgraded(scratch):
 
 @suite.test("a pool of threads at clean work strands nobody")
 def thread_pool(scratch):
-    code = ("import concurrent.futures as f, queue\n"
-            "local = threading.local(); port = urllib.parse.urlsplit(url).port\n"
-            "def fetch(n):\n"
-            "    c = getattr(local, 'c', None) or http.client.HTTPConnection('localhost', port)\n"
-            "    local.c = c; c.request('GET', '/bytes/50000'); return len(c.getresponse().read())\n"
-            "pool = f.ThreadPoolExecutor(6); print(sum(pool.map(fetch, range(120))), flush=True); time.sleep(1.5); os._exit(0)")
+    code = (
+        "import concurrent.futures as f, queue\n"
+        "local = threading.local(); port = urllib.parse.urlsplit(url).port\n"
+        "def fetch(n):\n"
+        "    c = getattr(local, 'c', None) or http.client.HTTPConnection('localhost', port)\n"
+        "    local.c = c; c.request('GET', '/bytes/50000'); return len(c.getresponse().read())\n"
+        "pool = f.ThreadPoolExecutor(6); print(sum(pool.map(fetch, range(120))), flush=True); time.sleep(1.5); os._exit(0)"
+    )
     result = scratch.run(python(code, origin.url("http", "/")), "--grace", "1")
     equal("output", (result.status, result.output), (0, b"6000000\n"))
     harness.no_alarm(result.report)
     totals = result.report["totals"]
-    check(totals["workers"]["both_live"] == totals["connections"]["idle"] > 0, lambda: brief(result.report))
+    check(
+        totals["workers"]["both_live"] == totals["connections"]["idle"] > 0,
+        lambda: brief(result.report),
+    )
     equal("drained", totals["bodies"]["drained"], 120)
 
 
 @suite.test("threads that leaked a body and are parked elsewhere")
 def stranded_both(scratch):
-    """A thread that does both and is parked elsewhere is not stranded: only one blocked in I/O on such a connection is."""
-    code = ("port = urllib.parse.urlsplit(url).port\n"
-            "def work():\n"
-            "    s = socket.create_connection(('localhost', port))\n"
-            "    s.sendall(b'GET /bytes/8000000 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); s.recv(3000); kept.append(s)\n"
-            "    threading.Event().wait()\n"
-            "kept = []\n"
-            "for _ in range(3): threading.Thread(target=work, daemon=True).start()\n"
-            "time.sleep(0.7); os._exit(0)")
+    """A thread that does both and is parked elsewhere is not stranded: only one blocked in I/O on
+    such a connection is."""
+    code = (
+        "port = urllib.parse.urlsplit(url).port\n"
+        "def work():\n"
+        "    s = socket.create_connection(('localhost', port))\n"
+        "    s.sendall(b'GET /bytes/8000000 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); s.recv(3000); kept.append(s)\n"
+        "    threading.Event().wait()\n"
+        "kept = []\n"
+        "for _ in range(3): threading.Thread(target=work, daemon=True).start()\n"
+        "time.sleep(0.7); os._exit(0)"
+    )
     report = scratch.preloaded(python(code, origin.url("http", "/"))).report
     equal("unclosed-body", severities(report, "unclosed-body"), [("error", 3)])
     workers = report["totals"]["workers"]

@@ -1,19 +1,28 @@
 #!/usr/bin/python3
-"""The test origin: an HTTP/1.1 server that counts what it did, over http and https, on loopback ports of its own choice.
+"""The test origin: an HTTP/1.1 server that counts what it did, over http and https, on loopback
+ports of its own choice.
 
-Prints one JSON line {"http": PORT, "https": PORT, "control": PORT} and serves until its standard input ends or it gets SIGTERM.
-The control port answers /_stats with {"http": COUNTS, "https": COUNTS} and /_clear with the counts up to now, which start anew;
-COUNTS = {accepts, requests, responses_completed, bodies_completed}: a completed response was written to its last byte, and it
+Prints one JSON line {"http": PORT, "https": PORT, "control": PORT} and serves until its standard
+input ends or it gets SIGTERM. The control port answers /_stats with {"http": COUNTS, "https":
+COUNTS} and /_clear with the counts up to now, which start anew; COUNTS = {accepts, requests,
+responses_completed, bodies_completed}: a completed response was written to its last byte, and it
 counts under bodies_completed too if its framing gave it a body.
 
-  /bytes/N        N bytes with Content-Length         /chunked/N      N bytes, chunked, with a trailer (not with trailer=0)
-  /close/N        N bytes, ended by closing           /slow/N?ms=M    N bytes, 1 KiB each M ms (20); more path is ignored
-  /hang           never answers                       /longpoll/SECS  answers after SECS
-  /events?n=N     an event each 200 ms, N or endless  /head-then-stall  a head that promises 256 KiB, and nothing more
-  /redirect?to=P  302 to P (default /bytes/64), with a body of 2 KiB      /status/CODE  that status, body of 32 bytes where it may
-  /upgrade        101 and then an echo, if asked to upgrade; else 426 with a body of 2 KiB; /upgrade/refused always the latter
-  CONNECT host:port      a tunnel to the origin's own https port, whatever the host
-  /truncate/N     promises N bytes, closes after half  /reset         half of 64 KiB, then a TCP reset
+  /bytes/N             N bytes with Content-Length
+  /chunked/N           N bytes, chunked, with a trailer (without: ?trailer=0)
+  /close/N             N bytes, ended by closing
+  /slow/N?ms=M         N bytes, 1 KiB each M ms (20); more path is ignored
+  /hang                never answers
+  /longpoll/SECONDS    answers after SECONDS
+  /events?n=N          an event each 200 ms, N of them or endless
+  /head-then-stall     a head that promises 256 KiB, and nothing more
+  /redirect?to=PATH    302 to PATH (/bytes/64), with a body of 2 KiB
+  /status/CODE         that status, with a body of 32 bytes where it may have one
+  /upgrade             101 and then an echo, if asked to upgrade; else 426 with a body of 2 KiB
+  /upgrade/refused     the latter, always
+  /truncate/N          promises N bytes, closes after half of them
+  /reset               half of 64 KiB, then a TCP reset
+  CONNECT host:port    a tunnel to the origin's own https port, whatever the host
 """
 import asyncio
 import json
@@ -62,7 +71,7 @@ class Exchange:
 
     async def send_bytes(self, count):
         for start in range(0, count, 65536):
-            await self.send(BLOCK[:min(65536, count - start)])
+            await self.send(BLOCK[: min(65536, count - start)])
 
     async def completed(self, body):
         await self.writer.drain()
@@ -83,11 +92,11 @@ class Exchange:
 
     async def get_chunked(self, size):
         trailer = b"" if self.query.get("trailer") == "0" else b"X-Sum: 1\r\n"
-        self.head(200, ["Transfer-Encoding: chunked", *["Trailer: X-Sum"][:len(trailer)]])
+        self.head(200, ["Transfer-Encoding: chunked", *["Trailer: X-Sum"][: len(trailer)]])
         if self.method != "HEAD":
             for start in range(0, int(size), 10000):
-                data = BLOCK[:min(10000, int(size) - start)]
-                await self.send(b"%x;note=\"a;b\"\r\n%s\r\n" % (len(data), data))
+                data = BLOCK[: min(10000, int(size) - start)]
+                await self.send(b'%x;note="a;b"\r\n%s\r\n' % (len(data), data))
             await self.send(b"0\r\n" + trailer + b"\r\n")
         await self.completed(self.method != "HEAD")
 
@@ -101,7 +110,7 @@ class Exchange:
     async def get_slow(self, size, *_):
         self.head(200, [f"Content-Length: {size}"])
         for start in range(0, int(size), 1024):
-            await self.send(BLOCK[:min(1024, int(size) - start)])
+            await self.send(BLOCK[: min(1024, int(size) - start)])
             await asyncio.sleep(float(self.query.get("ms", 20)) / 1000)
         await self.completed(int(size) > 0)
 
@@ -174,7 +183,9 @@ class Exchange:
             finally:
                 target.close()
 
-        await asyncio.gather(pass_on(self.reader, writer), pass_on(reader, self.writer), return_exceptions=True)
+        await asyncio.gather(
+            pass_on(self.reader, writer), pass_on(reader, self.writer), return_exceptions=True
+        )
 
     async def run(self):
         if self.method == "CONNECT":
@@ -239,17 +250,43 @@ async def serve_control(scheme_counts, reader, writer):
     if len(line) > 1 and line[1] == b"/_clear":
         for counts in scheme_counts.values():
             counts.update(Counts())
-    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+    )
     await writer.drain()
     writer.close()
 
 
 def make_certificate(directory):
-    key, certificate = os.path.join(directory, "key.pem"), os.path.join(directory, "certificate.pem")
+    key, certificate = os.path.join(directory, "key.pem"), os.path.join(
+        directory, "certificate.pem"
+    )
     if not os.path.exists(certificate):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-                        "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key,
-                        "-out", certificate], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+                key,
+                "-out",
+                certificate,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     return certificate, key
 
 
@@ -262,17 +299,27 @@ async def main(directory):
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 4096) or stop.set())
-    loop.set_exception_handler(lambda loop, context: None)  # clients that vanish in a handshake are no news
+    loop.set_exception_handler(
+        lambda loop, context: None
+    )  # clients that vanish in a handshake are no news
     ports = {}
     for name, tls in (("http", None), ("https", context), ("control", None)):
         if name == "control":
+
             def handler(reader, writer):
                 return serve_control(scheme_counts, reader, writer)
+
         else:
+
             def handler(reader, writer, counts=scheme_counts[name]):
                 return serve_connection(counts, reader, writer)
-        patience = {"ssl_shutdown_timeout": 0.3} if tls else {}  # not every client answers a close_notify
-        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls, backlog=1024, **patience)
+
+        patience = (
+            {"ssl_shutdown_timeout": 0.3} if tls else {}
+        )  # not every client answers a close_notify
+        server = await asyncio.start_server(
+            handler, "127.0.0.1", 0, ssl=tls, backlog=1024, **patience
+        )
         ports[name] = server.sockets[0].getsockname()[1]
     Counts.tunnel_port = ports["https"]
     print(json.dumps(ports), flush=True)

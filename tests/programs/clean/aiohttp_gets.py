@@ -16,9 +16,17 @@ async def fetch(session, path):
 
 async def main():
     async with aiohttp.ClientSession() as session:
-        for path in ("/bytes/262144", "/chunked/100000", "/close/50000", "/status/404", "/status/204"):
+        for path in (
+            "/bytes/262144",
+            "/chunked/100000",
+            "/close/50000",
+            "/status/404",
+            "/status/204",
+        ):
             print(await fetch(session, path))
-        for line in await asyncio.gather(*[fetch(session, f"/bytes/{100000 + n}") for n in range(12)]):
+        for line in await asyncio.gather(
+            *[fetch(session, f"/bytes/{100000 + n}") for n in range(12)]
+        ):
             print(line)
     await asyncio.sleep(0.1)
 

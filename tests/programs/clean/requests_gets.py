@@ -1,4 +1,5 @@
-"""A clean client on requests: one session whose pool keeps the connections, a streamed download, a session per request."""
+"""A clean client on requests: one session whose pool keeps the connections, a streamed download, a
+session per request."""
 import hashlib
 import sys
 import threading
@@ -16,14 +17,23 @@ def show(what, status, data):
 
 with requests.Session() as session:
     session.verify, session.trust_env = False, False
-    for target in ("/bytes/262144", "/chunked/100000", "/close/50000", "/status/404", "/status/204", "/redirect"):
+    for target in (
+        "/bytes/262144",
+        "/chunked/100000",
+        "/close/50000",
+        "/status/404",
+        "/status/204",
+        "/redirect",
+    ):
         response = session.get(base + target)
         show(target, response.status_code, response.content)
     with session.get(base + "/bytes/1000000", stream=True) as response:
         show("stream", response.status_code, b"".join(response.iter_content(10000)))
     response = session.post(base + "/bytes/64", data=b"y" * 70000)
     show("post", response.status_code, response.content)
-    threads = [threading.Thread(target=session.get, args=(base + "/bytes/70000",)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=session.get, args=(base + "/bytes/70000",)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -17,14 +17,23 @@ def show(what, status, data):
 
 def fetch(path, method="GET", data=None):
     try:
-        with urllib.request.urlopen(urllib.request.Request(base + path, data, method=method), context=unverified) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(base + path, data, method=method), context=unverified
+        ) as response:
             show(path, response.status, response.read())
     except urllib.error.HTTPError as error:
         with error:
             show(path, error.code, error.read())
 
 
-for target in ("/bytes/262144", "/chunked/100000", "/close/50000", "/status/404", "/status/204", "/redirect"):
+for target in (
+    "/bytes/262144",
+    "/chunked/100000",
+    "/close/50000",
+    "/status/404",
+    "/status/204",
+    "/redirect",
+):
     fetch(target)
 fetch("/bytes/1000", "HEAD")
 fetch("/bytes/1000", "POST", b"x" * 100000)

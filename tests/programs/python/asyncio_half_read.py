@@ -1,4 +1,5 @@
-"""Reads the first 64 KiB of COUNT responses through asyncio streams and leaves with os._exit while the loop lives."""
+"""Reads the first 64 KiB of COUNT responses through asyncio streams and leaves with os._exit while
+the loop lives."""
 import asyncio
 import os
 import ssl

@@ -10,7 +10,9 @@ url, count = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2])
 
 def connect():
     if url.scheme == "https":
-        return http.client.HTTPSConnection(url.hostname, url.port, context=ssl._create_unverified_context())
+        return http.client.HTTPSConnection(
+            url.hostname, url.port, context=ssl._create_unverified_context()
+        )
     return http.client.HTTPConnection(url.hostname, url.port)
 
 
