@@ -1,4 +1,5 @@
-/* Wrappers of writing to streams over sockets: what the program gives is what the framing sees, buffered or not. */
+/* Wrappers of writing to streams over sockets: what the program gives is what the framing sees,
+ * buffered or not. */
 #include <string.h>
 
 #include "interpose/stream.h"
@@ -63,7 +64,8 @@ HTTPLEAK_EXPORT int fputc(int c, FILE *stream) WRITE_BYTE(fputc, stream, c, stre
         WRITE_BYTE(putc_unlocked, stream, c, stream) HTTPLEAK_EXPORT int putchar(int c)
             WRITE_BYTE(putchar, stdout, c) HTTPLEAK_EXPORT int putchar_unlocked(int c)
                 WRITE_BYTE(putchar_unlocked, stdout, c)
-/* ---- formatted: a copy is formatted for the framing; what is longer than this goes by unseen ---- */
+/* ---- formatted: a copy is formatted for the framing; what is longer than this goes by unseen ----
+ */
 
 #define FORMAT_MAX 4096
 
@@ -78,7 +80,7 @@ static void format_before(struct formatted *f, int fd, const char *format, va_li
     va_list copy;
     const int saved = errno;
     va_copy(copy, arguments);
-    const int n = vsnprintf(f->text, sizeof f->text, format, copy);
+    const int n = !stack_has_room() ? -1 : vsnprintf(f->text, sizeof f->text, format, copy);
     va_end(copy);
     errno = saved;
     f->whole = n >= 0 && n < FORMAT_MAX;

@@ -17,6 +17,8 @@ HTTPLEAK_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr
         worker_start_new(function, NULL, argument, state == PTHREAD_CREATE_DETACHED);
     errno = saved;
     if (!start) return REAL(pthread_create)(thread, attributes, function, argument);
+    start->stack_size = 0;
+    if (attributes) pthread_attr_getstacksize(attributes, &start->stack_size);
     const int r = REAL(pthread_create)(thread, attributes, worker_trampoline, start);
     if (r != 0) worker_start_drop(start);
     return r;
@@ -74,13 +76,15 @@ HTTPLEAK_EXPORT int pthread_setname_np(pthread_t thread, const char *name) {
     return r;
 }
 
-/* ---- C11 threads, which do not go through pthread_create; thrd_t and pthread_t are one type in glibc and musl ---- */
+/* ---- C11 threads, which do not go through pthread_create; thrd_t and pthread_t are one type in
+ * glibc and musl ---- */
 
 HTTPLEAK_EXPORT int thrd_create(thrd_t *thread, thrd_start_t function, void *argument) {
     const int saved = errno;
     struct thread_start *start = worker_start_new(NULL, function, argument, false);
     errno = saved;
     if (!start) return REAL(thrd_create)(thread, function, argument);
+    start->stack_size = 0;
     const int r = REAL(thrd_create)(thread, worker_trampoline_c11, start);
     if (r != thrd_success) worker_start_drop(start);
     return r;

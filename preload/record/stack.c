@@ -59,7 +59,7 @@ void stack_flush(void) {
 
 #endif
 
-uint32_t stack_capture(void **pcs, uint32_t depth) {
+static __attribute__((noinline)) uint32_t capture(void **pcs, uint32_t depth) {
     void *all[TRACE_STACK_DEPTH_MAX + OWN_FRAMES_MOST];
     if (depth > TRACE_STACK_DEPTH_MAX) depth = TRACE_STACK_DEPTH_MAX;
     gate_enter();
@@ -69,4 +69,8 @@ uint32_t stack_capture(void **pcs, uint32_t depth) {
     for (uint32_t i = 0; i < n && count < depth; i++)
         if (!module_is_recorder((uintptr_t)all[i])) pcs[count++] = all[i];
     return count;
+}
+
+uint32_t stack_capture(void **pcs, uint32_t depth) {
+    return stack_has_room() ? capture(pcs, depth) : 0;
 }

@@ -64,6 +64,10 @@ void sys_confine(void) {
     confined = true;
 }
 
+bool sys_is_confined(void) {
+    return confined;
+}
+
 /*
  * The number 2 still is what a message may go to: what it was at first, a log that is appended to,
  * or a device.

@@ -64,5 +64,6 @@ void sys_say(const char *text, size_t length);
 void sys_remember_stderr(void);
 /* seccomp is on: sys_say does with the system calls that every program makes. */
 void sys_confine(void);
+bool sys_is_confined(void);
 
 #endif

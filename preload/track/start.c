@@ -1,4 +1,5 @@
-/* Thread creation, join and detach: start blocks from a pool of our own, and the table of threads by pthread_t. */
+/* Thread creation, join and detach: start blocks from a pool of our own, and the table of threads
+ * by pthread_t. */
 #include "track/start.h"
 
 #include <string.h>
@@ -6,7 +7,8 @@
 #include "record/options.h"
 #include "track/process.h"
 
-/* ---- start blocks: a lock-free list of free ones; the tag in the upper half of its head defeats ABA ---- */
+/* ---- start blocks: a lock-free list of free ones; the tag in the upper half of its head defeats
+ * ABA ---- */
 
 #define STARTS 4096u
 static struct thread_start starts[STARTS];
@@ -154,8 +156,22 @@ void start_after_fork(void) {
 
 /* ---- the new thread's first steps ---- */
 
+/*
+ * The thread's descriptor lies at the upper end of its stack (glibc, musl), itself and the guard
+ * page taken from the size that was asked for. Of a default one more than this is there.
+ */
+#define STACK_DEFAULT_LEAST (128u << 10)
+#define STACK_TAKEN 8192u
+
+static void stack_known(size_t size) {
+    const uintptr_t high = (uintptr_t)pthread_self();
+    if (size == 0) size = STACK_DEFAULT_LEAST;
+    stack_of_thread(high - size + STACK_TAKEN, high);
+}
+
 static void thread_begins(struct thread_start *start) {
     thread_self.start = start;
+    stack_known(start->stack_size);
     struct known *k = known_put(pthread_self());
     if (k) {
         STORE(k->tid, thread_tid());
@@ -199,7 +215,8 @@ void worker_joined(uint32_t tid, pthread_t thread) {
     note(TRACE_EVENT_WORKER_JOIN, tid);
 }
 
-/* Before the real call: after it a thread that has ended is gone, and its identity may be another's. */
+/* Before the real call: after it a thread that has ended is gone, and its identity may be
+ * another's. */
 void worker_detached(pthread_t thread) {
     struct known *k = known_put(thread);
     if (!k) return;

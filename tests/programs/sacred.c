@@ -6,12 +6,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 
 #include "raw.h"
 
@@ -127,10 +129,83 @@ static void sacred_select(void) {
     pthread_join(thread, NULL);
 }
 
+/* ---- stacks that are just large enough for the program ---- */
+
+static char request[1024];
+static size_t request_size;
+
+static void fetch(void) {
+    char data[512];
+    size_t got = 0;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&url.address, sizeof url.address) != 0)
+        raw_die("connect");
+    if (send(fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size) raw_die("send");
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    for (ssize_t n = 1; n > 0 && got < 65536; got += (size_t)n) {
+        poll(&polled, 1, -1);
+        n = recv(fd, data, sizeof data, 0);
+    }
+    if (got < 65536) raw_die("recv");
+    close(fd);
+}
+
+/* With pages around it that nobody may touch. */
+static void *stack_of(size_t size) {
+    char *pages = mmap(NULL, size + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages + 4096, size, PROT_READ | PROT_WRITE) != 0)
+        raw_die("mmap");
+    return pages + 4096;
+}
+
+static void *fetch_in_thread(void *unused) {
+    fetch();
+    return unused;
+}
+
+static void fetch_in_handler(int number) {
+    (void)number;
+    fetch();
+}
+
+static void sacred_small_stacks(void) {
+    request_size = raw_request(&url, request, sizeof request);
+    stack_t handlers = {.ss_sp = stack_of(8192), .ss_size = 8192};
+    struct sigaction action = {.sa_handler = fetch_in_handler, .sa_flags = SA_ONSTACK};
+    sigaltstack(&handlers, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < 3; i++) {
+        raise(SIGUSR1); /* the first one is where a trace begins */
+        say("handler", i);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_attr_t attributes;
+        pthread_t thread;
+        pthread_attr_init(&attributes);
+        const size_t size = 16384;
+        if (i == 0) pthread_attr_setstacksize(&attributes, size);
+        if (i == 1) pthread_attr_setstack(&attributes, stack_of(size), size);
+        if (pthread_create(&thread, &attributes, fetch_in_thread, NULL) != 0)
+            raw_die("pthread_create");
+        pthread_join(thread, NULL);
+        say("thread", i);
+    }
+    static ucontext_t here, there;
+    for (int i = 0; i < 3; i++) {
+        getcontext(&there);
+        there.uc_stack = (stack_t){.ss_sp = stack_of(8192), .ss_size = 8192};
+        there.uc_link = &here;
+        makecontext(&there, fetch, 0);
+        swapcontext(&here, &there);
+        say("coroutine", i);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
-} modes[] = {{"refused", sacred_refused}, {"select", sacred_select}};
+} modes[] = {
+    {"refused", sacred_refused}, {"select", sacred_select}, {"small-stacks", sacred_small_stacks}};
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
