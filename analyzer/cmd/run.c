@@ -110,7 +110,7 @@ static int run_examine(struct run *run, const char *command) {
     struct target target;
     target_inspect(&target, command);
     int status = target.error ? run_start_failed(target.error, command) : 0;
-    const char *blind = target.error ? NULL : target_blind(target.reach);
+    const char *blind = target.error ? NULL : target_blind(&target);
     if (blind) {
         char *text = NULL;
         if (asprintf(&text, "%s: %s", target.path, blind) >= 0)

@@ -222,15 +222,17 @@ void target_free(struct target *t) {
     *t = (struct target){0};
 }
 
-const char *target_blind(enum target_reach reach) {
-    switch (reach) {
+const char *target_blind(const struct target *target) {
+    switch (target->reach) {
     case TARGET_STATIC: return "static executable, which LD_PRELOAD does not reach";
     case TARGET_PRIVILEGED:
         return "setuid, setgid or capabilities, for which the loader drops LD_PRELOAD";
     case TARGET_OTHER_MACHINE:
         return "executable for another machine or word size than the recorder";
-    case TARGET_NO_ELF:
-    case TARGET_REACHED: break;
+    case TARGET_REACHED:
+        if (target->runtime == TARGET_GO) return "Go program, which makes its system calls itself";
+        break;
+    case TARGET_NO_ELF: break;
     }
     return NULL;
 }

@@ -45,10 +45,10 @@ void target_inspect(struct target *target, const char *command);
 void target_free(struct target *target);
 
 /*
- * One sentence for a report: why nothing of it can be seen; NULL when the recorder reaches it.
- * `reach` of a found target.
+ * One sentence for a report: why nothing of it can be seen; NULL when the recorder sees some of it.
+ * Of a found target.
  */
-const char *target_blind(enum target_reach reach);
+const char *target_blind(const struct target *target);
 
 /* The needed library whose name matches the pattern; NULL if there is none. */
 const char *target_needs(const struct target *target, const char *pattern);
