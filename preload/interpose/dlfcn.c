@@ -7,8 +7,9 @@
 #include "track/process.h"
 
 /*
- * A module loaded with RTLD_DEEPBIND (8) would bind to libc past every preload, so the flag is cleared. dlopen looks up who called
- * it (for DT_RUNPATH and the namespace), so the caller's return address must stay where it is: a jump, no call.
+ * A module loaded with RTLD_DEEPBIND (8) would bind to libc past every preload, so the flag is
+ * cleared. dlopen looks up who called it (for DT_RUNPATH and the namespace), so the caller's return
+ * address must stay where it is: a jump, no call.
  */
 void *dlfcn_real_dlopen(void);
 void *dlfcn_real_dlopen(void) {

@@ -1,4 +1,5 @@
-/* Wrappers of exec: the process goes on as another program, and comes back here only if that failed. */
+/* Wrappers of exec: the process goes on as another program, and comes back here only if that
+ * failed. */
 #include <errno.h>
 
 #include "interpose/real.h"
@@ -39,7 +40,8 @@ HTTPLEAK_EXPORT int execveat(int directory, const char *path, char *const argv[]
     return EXECUTING(REAL(execveat)(directory, path, argv, envp, flags));
 }
 
-/* The variadic ones: their arguments become an array on the stack, as in libc itself (no allocation after a fork). */
+/* The variadic ones: their arguments become an array on the stack, as in libc itself (no allocation
+ * after a fork). */
 static size_t argument_count(va_list arguments) {
     size_t n = 0;
     while (va_arg(arguments, char *))

@@ -1,4 +1,5 @@
-/* Around I/O on descriptors of ours: which recv flags consume, which do not, and errno kept through it all. */
+/* Around I/O on descriptors of ours: which recv flags consume, which do not, and errno kept through
+ * it all. */
 #include "interpose/hooks.h"
 
 #include <limits.h>
@@ -39,7 +40,8 @@ void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int co
     if (hook->flags & MSG_PEEK) {
         flow_peek_after(&hook->flow);
     } else if (hook->flags & MSG_TRUNC && result > 0 && hook->flow.connection) {
-        /* On TCP the kernel drops the bytes instead of storing them (tcp(7)), so there is nothing to look at. */
+        /* On TCP the kernel drops the bytes instead of storing them (tcp(7)), so there is nothing
+         * to look at. */
         flow_read_after(&hook->flow, iov, 0, -1, EINTR, wanted);
         flow_read_unseen(connection_of_fd(fd), (uint64_t)result);
     } else {

@@ -1,4 +1,5 @@
-/* What the I/O wrappers do around a call on a descriptor of ours: thin shells over track/flow.h that look after errno. */
+/* What the I/O wrappers do around a call on a descriptor of ours: thin shells over track/flow.h
+ * that look after errno. */
 #ifndef INTERPOSE_HOOKS_H
 #define INTERPOSE_HOOKS_H
 
@@ -25,8 +26,8 @@ void io_read_unseen(int fd, ssize_t result);
 /* Of a list that the kernel took; it is not looked at before. */
 size_t io_total(const struct iovec *, int count);
 /*
- * How many parts of a list may be looked at ahead of a write: those before the first that the kernel is bound to refuse, none
- * of a list that it refuses as a whole.
+ * How many parts of a list may be looked at ahead of a write: those before the first that the
+ * kernel is bound to refuse, none of a list that it refuses as a whole.
  */
 int io_plausible(const struct iovec *, size_t count);
 
@@ -49,8 +50,8 @@ int io_plausible(const struct iovec *, size_t count);
         result_;                                                                                   \
     })
 /*
- * A write to anything else: a thread that deals with connections and is blocked here shows back pressure. Two stores, no clock,
- * since this is every write of the program.
+ * A write to anything else: a thread that deals with connections and is blocked here shows back
+ * pressure. Two stores, no clock, since this is every write of the program.
  */
 #define IO_WRITE_ELSEWHERE(call)                                                                   \
     ({                                                                                             \

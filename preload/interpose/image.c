@@ -1,4 +1,5 @@
-/* Looks names up in the hash tables of loaded modules (gABI, "Dynamic Linking"; the GNU table as binutils and glibc define it). */
+/* Looks names up in the hash tables of loaded modules (gABI, "Dynamic Linking"; the GNU table as
+ * binutils and glibc define it). */
 #include "interpose/image.h"
 
 #include <stdbool.h>
@@ -7,7 +8,8 @@
 void image_read(struct image *image, uintptr_t base, const ElfW(Dyn) * dynamic) {
     *image = (struct image){.base = base};
     for (const ElfW(Dyn) *d = dynamic; d && d->d_tag != DT_NULL; d++) {
-        /* glibc relocates these addresses in place, other loaders (and the vDSO) leave them as they are in the file. */
+        /* glibc relocates these addresses in place, other loaders (and the vDSO) leave them as they
+         * are in the file. */
         const uintptr_t address = d->d_un.d_ptr < base ? base + d->d_un.d_ptr : d->d_un.d_ptr;
         switch (d->d_tag) {
         case DT_SYMTAB: image->symbols = (const void *)address; break;
@@ -33,7 +35,8 @@ static bool same_name(const char *a, const char *b) {
     return *a == *b;
 }
 
-/* A definition that a program linked today would get: not a hidden (old) version, not a place in the thread's own storage. */
+/* A definition that a program linked today would get: not a hidden (old) version, not a place in
+ * the thread's own storage. */
 static bool is_default(const struct image *image, uint32_t index) {
     const ElfW(Sym) *symbol = &image->symbols[index];
     if (symbol->st_shndx == SHN_UNDEF || symbol->st_value == 0) return false;

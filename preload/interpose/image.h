@@ -1,6 +1,7 @@
 /*
- * Exported symbols of loaded modules, read from their own hash tables: no lock, no allocation, no libc, so it may run where
- * dlsym may not (signal handlers, fork children, before relocation, inside the allocator).
+ * Exported symbols of loaded modules, read from their own hash tables: no lock, no allocation, no
+ * libc, so it may run where dlsym may not (signal handlers, fork children, before relocation,
+ * inside the allocator).
  */
 #ifndef INTERPOSE_IMAGE_H
 #define INTERPOSE_IMAGE_H

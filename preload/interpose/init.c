@@ -33,7 +33,8 @@ static struct init_facts init_look(char **envp) {
 }
 
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
-    /* The small variables share a page: a write as the first access is one page fault, a read before it two. */
+    /* The small variables share a page: a write as the first access is one page fault, a read
+     * before it two. */
     __atomic_store_n(&process_active, false, __ATOMIC_RELAXED);
     const bool glibc = gnu_get_libc_version != NULL;
     if (!glibc) argc = 0, argv = NULL, envp = environ;

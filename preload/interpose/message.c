@@ -1,4 +1,5 @@
-/* Wrappers of messages with scattered buffers, several at a time, and of bytes that the kernel moves by itself. */
+/* Wrappers of messages with scattered buffers, several at a time, and of bytes that the kernel
+ * moves by itself. */
 #include <limits.h>
 
 #include "interpose/hooks.h"
@@ -19,7 +20,8 @@ HTTPLEAK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return IO_WRITE(fd, message->msg_iov, message->msg_iovlen, REAL(sendmsg)(fd, message, flags));
 }
 
-/* On a stream the messages of one call follow each other without a seam, so their buffers are looked at as one list. */
+/* On a stream the messages of one call follow each other without a seam, so their buffers are
+ * looked at as one list. */
 #define GATHERED 64
 struct gathered {
     struct iovec iov[GATHERED];
@@ -119,7 +121,8 @@ HTTPLEAK_EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out
         io_write_unseen(out, r);
         return r;
     }
-    /* Bytes that arrive are hidden in a pipe: counted as MSG_TRUNC ones are. The end is seen as with any read. */
+    /* Bytes that arrive are hidden in a pipe: counted as MSG_TRUNC ones are. The end is seen as
+     * with any read. */
     const struct iovec none = {NULL, 0};
     const ssize_t r =
         IO_READ(in, MSG_TRUNC, &none, 0, n, REAL(splice)(in, in_offset, out, out_offset, n, flags));

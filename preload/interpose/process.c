@@ -45,7 +45,8 @@ HTTPLEAK_EXPORT int forkpty(int *master, char *name, const struct termios *termi
     return forked(REAL(forkpty)(master, name, terminal, size));
 }
 
-/* Forks inside libc too; where it succeeds it returns in the child, and the parent ends in there. */
+/* Forks inside libc too; where it succeeds it returns in the child, and the parent ends in there.
+ */
 HTTPLEAK_EXPORT int daemon(int keep_directory, int keep_streams) {
     forking();
     const int r = REAL(daemon)(keep_directory, keep_streams);
@@ -59,8 +60,9 @@ HTTPLEAK_EXPORT int daemon(int keep_directory, int keep_streams) {
 }
 
 /*
- * vfork returns twice through the same stack, so its caller's frame must be the one that it returns to: a jump, no call. The
- * child shares our memory, and whatever would change the parent's state asks process_is_vfork_child.
+ * vfork returns twice through the same stack, so its caller's frame must be the one that it returns
+ * to: a jump, no call. The child shares our memory, and whatever would change the parent's state
+ * asks process_is_vfork_child.
  */
 void *process_real_vfork(void);
 void *process_real_vfork(void) {

@@ -1,4 +1,5 @@
-/* Declarations of interposed names that no header of the C library gives: what fortified builds call, and aliases. */
+/* Declarations of interposed names that no header of the C library gives: what fortified builds
+ * call, and aliases. */
 #ifndef INTERPOSE_PROTOTYPES_H
 #define INTERPOSE_PROTOTYPES_H
 

@@ -9,7 +9,8 @@
 
 struct real_table real;
 
-/* Made right by a relocation; until then nothing that goes through the global offset table works. */
+/* Made right by a relocation; until then nothing that goes through the global offset table works.
+ */
 static const char relocation_target;
 static const char *volatile relocation_probe = &relocation_target;
 
@@ -100,7 +101,8 @@ __attribute__((cold)) static struct link_map *first_map_of(const ElfW(Phdr) * he
     return NULL;
 }
 
-/* Without relocations there is no getauxval: the kernel's own copy of the vector says where the program's headers are. */
+/* Without relocations there is no getauxval: the kernel's own copy of the vector says where the
+ * program's headers are. */
 static struct link_map *first_map_early(void) {
     ElfW(auxv_t) vector[64];
     const ElfW(Phdr) *headers = NULL;
@@ -139,8 +141,9 @@ __attribute__((cold)) const char *real_library_path(void) {
 }
 
 /*
- * The next definition after ours in load order, as RTLD_NEXT means it. Modules that were loaded later are not looked at: they
- * may be unloaded while we look, and what a program starts with ends with the C library, which has all these names.
+ * The next definition after ours in load order, as RTLD_NEXT means it. Modules that were loaded
+ * later are not looked at: they may be unloaded while we look, and what a program starts with ends
+ * with the C library, which has all these names.
  */
 static void *find_next(const char *name) {
     const uint32_t hash = image_hash(name);

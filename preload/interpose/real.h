@@ -1,8 +1,9 @@
 /*
  * The real functions behind the interposed names: one table, filled when a name is first called.
  *
- * REAL(name)(...) may be used at any moment, from any thread, from signal handlers, after fork, and before the recorder's own
- * constructor or even relocations: names are looked up in the hash tables of the loaded modules, without a lock, without libc.
+ * REAL(name)(...) may be used at any moment, from any thread, from signal handlers, after fork, and
+ * before the recorder's own constructor or even relocations: names are looked up in the hash tables
+ * of the loaded modules, without a lock, without libc.
  */
 #ifndef INTERPOSE_REAL_H
 #define INTERPOSE_REAL_H
@@ -42,13 +43,16 @@ extern struct real_table real __attribute__((visibility("hidden")));
          ? real.symbol##_                                                                          \
          : (__typeof__(symbol) *)real_resolve(REAL_ID_##symbol))
 
-/* Finds the next definition of the name after the recorder and remembers it. Never NULL: what is nowhere fails with -1. */
+/* Finds the next definition of the name after the recorder and remembers it. Never NULL: what is
+ * nowhere fails with -1. */
 void *real_resolve(enum real_id);
 /* The name itself. */
 const char *real_name(enum real_id);
-/* From the constructor, with the program's own headers: learns which modules the program started with. */
+/* From the constructor, with the program's own headers: learns which modules the program started
+ * with. */
 void real_init(const ElfW(Phdr) *, size_t count);
-/* False while the recorder's own relocations are not done: then neither errno nor thread-locals may be touched. */
+/* False while the recorder's own relocations are not done: then neither errno nor thread-locals may
+ * be touched. */
 bool real_relocated(void);
 /* Path of the recorder itself, as the loader knows it; "" when unknown. */
 const char *real_library_path(void);

@@ -1,4 +1,5 @@
-/* Wrappers of the life of file descriptors: connect, close in all its forms, the dup family, and what gives out new numbers. */
+/* Wrappers of the life of file descriptors: connect, close in all its forms, the dup family, and
+ * what gives out new numbers. */
 #include <errno.h>
 #include <linux/close_range.h>
 
@@ -12,7 +13,8 @@
 
 /* ---- new numbers ---- */
 
-/* A number fresh from the kernel: whatever was known under it was closed where nobody could see it. */
+/* A number fresh from the kernel: whatever was known under it was closed where nobody could see it.
+ */
 static int fd_fresh(int fd) {
     if (fd >= 0) {
         connection_fd_new(fd);
@@ -61,7 +63,8 @@ HTTPLEAK_EXPORT int shutdown(int fd, int how) {
     return r;
 }
 
-/* ---- close: before the real one, since the number may be somebody else's the moment it is free ---- */
+/* ---- close: before the real one, since the number may be somebody else's the moment it is free
+ * ---- */
 
 HTTPLEAK_EXPORT int close(int fd) {
     if (fd_is_ours(fd)) connection_fd_closing(fd, false);

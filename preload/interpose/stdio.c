@@ -72,8 +72,8 @@ HTTPLEAK_EXPORT size_t __fread_unlocked_chk(void *buffer, size_t room, size_t si
 /* ---- lines ---- */
 
 /*
- * fgets does not say how much it stored. A line has no NUL as a rule; where one is followed by the end of a line, the line
- * went on behind it.
+ * fgets does not say how much it stored. A line has no NUL as a rule; where one is followed by the
+ * end of a line, the line went on behind it.
  */
 static size_t line_length(const char *line, int size) {
     size_t n = strlen(line);

@@ -6,8 +6,8 @@
 #include "interpose/real.h"
 
 /*
- * Some stream may stand on a connection: one was opened on a socket, or a connection got a second number. Until then stdio
- * costs a program one load and one test a call.
+ * Some stream may stand on a connection: one was opened on a socket, or a connection got a second
+ * number. Until then stdio costs a program one load and one test a call.
  */
 extern bool stream_seen __attribute__((visibility("hidden")));
 
@@ -18,8 +18,9 @@ static inline int stream_fd(FILE *stream) {
 }
 
 /*
- * After a read of `wanted` bytes that gave `got` (before them: io_read_before). What fills up to wanted and did not come is the
- * stream's end or its error. Bytes that were pushed back are not told twice.
+ * After a read of `wanted` bytes that gave `got` (before them: io_read_before). What fills up to
+ * wanted and did not come is the stream's end or its error. Bytes that were pushed back are not
+ * told twice.
  */
 void stream_read_after(struct io_read *, FILE *, int fd, const void *bytes, size_t got,
                        size_t wanted);

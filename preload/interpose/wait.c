@@ -1,4 +1,5 @@
-/* Wrappers of waiting: poll, select and epoll on connections, condition variables and semaphores of threads that have some. */
+/* Wrappers of waiting: poll, select and epoll on connections, condition variables and semaphores of
+ * threads that have some. */
 #include <errno.h>
 
 #include "interpose/real.h"
@@ -6,7 +7,8 @@
 #include "track/wait.h"
 #include "track/worker.h"
 
-/* The C library declares that poll only writes to its list; it reads what is asked for there, and so do we. */
+/* The C library declares that poll only writes to its list; it reads what is asked for there, and
+ * so do we. */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 /* ---- descriptors ---- */
@@ -67,8 +69,10 @@ HTTPLEAK_EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *exceptional,
 HTTPLEAK_EXPORT int epoll_ctl(int set, int operation, int fd, struct epoll_event *event) {
     const int r = REAL(epoll_ctl)(set, operation, fd, event);
     if (r != 0) return r;
-    if (fd_is_ours(fd)) wait_epoll_ctl(set, operation, fd, event);
-    else if (process_active) wait_epoll_early(set, operation, fd, event);
+    if (fd_is_ours(fd))
+        wait_epoll_ctl(set, operation, fd, event);
+    else if (process_active)
+        wait_epoll_early(set, operation, fd, event);
     return r;
 }
 

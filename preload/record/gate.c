@@ -1,4 +1,5 @@
-/* The gate: threads inside are counted on cache lines of their own; a fork waits for the counts, whoever comes later for it. */
+/* The gate: threads inside are counted on cache lines of their own; a fork waits for the counts,
+ * whoever comes later for it. */
 #include "record/gate.h"
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /*
- * Keeps forks out of the moments in which this library makes another one hold a lock: the loader's, around dl_iterate_phdr, and
- * libunwind's. A child forked then would find it locked for ever, by a thread that it does not have.
+ * Keeps forks out of the moments in which this library makes another one hold a lock: the loader's,
+ * around dl_iterate_phdr, and libunwind's. A child forked then would find it locked for ever, by a
+ * thread that it does not have.
  */
 #ifndef RECORD_GATE_H
 #define RECORD_GATE_H

@@ -40,7 +40,8 @@ __attribute__((cold)) static const char *environment_options(char **envp) {
     return NULL;
 }
 
-/* The file's name without its directory, in `buffer`; links resolved where only= or skip= want to know. */
+/* The file's name without its directory, in `buffer`; links resolved where only= or skip= want to
+ * know. */
 static const char *program_name(const char *text, char *buffer, size_t size) {
     if (strstr(text, "only=") || strstr(text, "skip=")) {
         const long n = sys_call(SYS_readlink, "/proc/self/exe", buffer, size - 1);
@@ -98,8 +99,9 @@ __attribute__((cold)) void process_init(int argc, char **argv, char **envp, cons
 /* ---- fork ---- */
 
 /*
- * The page is made when there is a trace: before that nothing in it needs to know of a fork, and most processes never get one.
- * Where the kernel does not know the advice (before 4.14) forks are known by our wrappers alone.
+ * The page is made when there is a trace: before that nothing in it needs to know of a fork, and
+ * most processes never get one. Where the kernel does not know the advice (before 4.14) forks are
+ * known by our wrappers alone.
  */
 void process_fork_seen(void) {
     if (!trace) return;
@@ -111,7 +113,8 @@ void process_fork_seen(void) {
     process_fork_mark[0] = 1;
 }
 
-/* Without a trace there is no mark: another pid is a fork past all wrappers. (A vfork child makes no connections.) */
+/* Without a trace there is no mark: another pid is a fork past all wrappers. (A vfork child makes
+ * no connections.) */
 bool process_may_trace(void) {
     process_check_fork();
     if (sys_getpid() == process_pid) return true;

@@ -17,7 +17,8 @@ extern bool process_restricted;
 /* recorder: path of this library, as the loader knows it. From the constructor. */
 void process_init(int argc, char **argv, char **envp, const char *recorder);
 
-/* A word in a page that the kernel wipes at fork: 0 in a child that nobody has told us of yet, and before there is a trace. */
+/* A word in a page that the kernel wipes at fork: 0 in a child that nobody has told us of yet, and
+ * before there is a trace. */
 extern volatile uint32_t process_fork_mark[];
 void process_fork_seen(void);
 /* First thing wherever it matters: notices a fork that no wrapper saw. About 1 ns. */
@@ -26,13 +27,15 @@ static inline void process_check_fork(void) {
 }
 /* Before a trace is made: false in a vfork child. */
 bool process_may_trace(void);
-/* True in a child that shares our memory but is another process (vfork): it must change nothing. One getpid. */
+/* True in a child that shares our memory but is another process (vfork): it must change nothing.
+ * One getpid. */
 bool process_is_vfork_child(void);
-void process_forked(int child_pid);  /* in the parent */
+void process_forked(int child_pid); /* in the parent */
 /* In the child, when fork returned there; false: it is none, or the mark told it before. */
 bool process_fork_child(void);
-void process_after_fork(void);       /* forget everything, keep nothing of the parent's */
-/* Orderly end. known: status is what it will exit with. May come more than once; the last one counts. */
+void process_after_fork(void); /* forget everything, keep nothing of the parent's */
+/* Orderly end. known: status is what it will exit with. May come more than once; the last one
+ * counts. */
 void process_exiting(int status, bool known);
 void process_end(void); /* now: samples, end record, summary. */
 void process_exec_begin(void);

@@ -1,4 +1,5 @@
-/* Interest in connections: who polls or selects them, which epoll sets hold them, and when somebody last waited there. */
+/* Interest in connections: who polls or selects them, which epoll sets hold them, and when somebody
+ * last waited there. */
 #include "track/wait.h"
 
 #include <string.h>
@@ -9,7 +10,8 @@
 
 /* ---- poll and select ---- */
 
-/* Asked for reading; or for writing while its connect is under way, when that is how one waits for it. */
+/* Asked for reading; or for writing while its connect is under way, when that is how one waits for
+ * it. */
 static bool is_interest(const struct connection *c, bool readable, bool writable) {
     return readable || (writable && c->slot->state == TRACE_CONNECTION_CONNECTING);
 }
@@ -23,7 +25,8 @@ static void mark_polled(struct connection *c, uint64_t now) {
     connection_flag(c, TRACE_CONNECTION_WAITED);
 }
 
-/* The thread's own slot and its connections carry the same moment while the call lasts, and at no other time. */
+/* The thread's own slot and its connections carry the same moment while the call lasts, and at no
+ * other time. */
 static void poll_waits(uint64_t now) {
     if (worker_here()) worker_wait_begin(TRACE_WAIT_POLL, 0, NULL, now);
 }
@@ -84,7 +87,8 @@ static uint64_t set_word(const fd_set *set, int first, int count) {
     return count - first < 64 ? word & ((UINT64_C(1) << (count - first)) - 1) : word;
 }
 
-/* The kernel does not look beyond the numbers in use either, and getdtablesize() may be far beyond the end of an fd_set. */
+/* The kernel does not look beyond the numbers in use either, and getdtablesize() may be far beyond
+ * the end of an fd_set. */
 static int select_count(int count) {
     const int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
     return count <= highest ? count : highest + 1;
@@ -110,7 +114,8 @@ bool wait_select_begin(int asked, const fd_set *readable, const fd_set *writable
     return now != 0;
 }
 
-/* select leaves only what is ready in its sets, so those that were asked for are found by their mark. */
+/* select leaves only what is ready in its sets, so those that were asked for are found by their
+ * mark. */
 void wait_select_end(int asked, const fd_set *readable, const fd_set *writable, int result) {
     const struct poll_over over = poll_waited();
     const int count = select_count(asked);
@@ -119,7 +124,8 @@ void wait_select_end(int asked, const fd_set *readable, const fd_set *writable, 
         struct connection *c = connection_of_fd(fd);
         if (!c) continue;
         unmark_polled(c, &over);
-        /* A failed connect is writable too: only its error or its first bytes would tell, so this one waits for them. */
+        /* A failed connect is writable too: only its error or its first bytes would tell, so this
+         * one waits for them. */
         if (result > 0 && set_word(writable, fd & ~63, count) >> (fd & 63) & 1 &&
             !(set_word(readable, fd & ~63, count) >> (fd & 63) & 1))
             connection_established(c);
@@ -138,7 +144,8 @@ struct epoll_set {
 static struct epoll_set sets[SETS];
 static uint64_t last_set_id;
 
-/* Which set holds the connection of a slot: set index + 1, and the connection's id since slots are used anew. */
+/* Which set holds the connection of a slot: set index + 1, and the connection's id since slots are
+ * used anew. */
 struct membership {
     uint32_t set;
     uint32_t id;
@@ -191,6 +198,15 @@ static void interest_set(struct connection *c, uint64_t set_id, bool wanted, boo
     if (wanted) connection_flag(c, TRACE_CONNECTION_WAITED);
 }
 
+/* The set was closed around it, not it taken out of the set: epoll_set goes on saying so. */
+static void interest_end(struct connection *c) {
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->wait_seq);
+    slot->epoll_interest = 0;
+    slot->epoll_change_ns = clock_coarse();
+    slot_end(&slot->wait_seq);
+}
+
 static void member_add(struct connection *c, uint32_t set) {
     struct membership *m = &memberships[c->index];
     if (m->set != set + 1 || m->id != (uint32_t)c->id)
@@ -218,14 +234,16 @@ void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *event) {
     if (!event || (set == UINT32_MAX && (set = set_create(epfd)) == UINT32_MAX)) return;
     member_add(c, set);
     const bool reads = event->events & (EPOLLIN | EPOLLRDNORM | EPOLLPRI);
-    /* A one-shot registration is spent by an event that is handed to us under a name we can't read: no better than an edge. */
+    /* A one-shot registration is spent by an event that is handed to us under a name we can't read:
+     * no better than an edge. */
     interest_set(c, sets[set].id, is_interest(c, reads, event->events & EPOLLOUT),
                  event->events & (EPOLLET | EPOLLONESHOT));
 }
 
 /*
- * Registrations of descriptors that are no connection, by number: one store each, since servers register every socket that they
- * accept. A number that is given out anew as a socket starts without one.
+ * Registrations of descriptors that are no connection, by number: one store each, since servers
+ * register every socket that they accept. A number that is given out anew as a socket starts
+ * without one.
  */
 struct early {
     int32_t set; /* fd + 1, 0: none */
@@ -252,8 +270,9 @@ void wait_epoll_adopt(int fd) {
 }
 
 /*
- * Tells the members that somebody waits on their set. For hundreds of them that is done so seldom that it costs the program less
- * than about a hundredth; epoll_set and the waiting thread's slot tell the rest exactly.
+ * Tells the members that somebody waits on their set. For hundreds of them that is done so seldom
+ * that it costs the program less than about a hundredth; epoll_set and the waiting thread's slot
+ * tell the rest exactly.
  */
 static void set_walk(uint32_t index, uint64_t now) {
     struct epoll_set *set = &sets[index];
@@ -300,7 +319,7 @@ void wait_epoll_closed(uint64_t entry) {
         struct membership *m = &memberships[i];
         if (m->set != set + 1) continue;
         struct connection *c = connection_at(i);
-        if (c && (uint32_t)c->id == m->id) interest_set(c, 0, false, false);
+        if (c && (uint32_t)c->id == m->id) interest_end(c);
         *m = (struct membership){0, 0};
         __atomic_sub_fetch(&sets[set].members, 1, __ATOMIC_RELAXED);
     }

@@ -70,7 +70,8 @@ struct trace_worker *worker_take(void) {
     return w;
 }
 
-/* The thread's end: the slot is given back, and a worker is counted at the host that it worked for last. */
+/* The thread's end: the slot is given back, and a worker is counted at the host that it worked for
+ * last. */
 static void worker_end(void) {
     struct trace_map *t = trace;
     struct trace_worker *w = thread_self.slot;
@@ -94,8 +95,9 @@ static void worker_end(void) {
 }
 
 /*
- * Destructors of other keys may still do I/O (TLS sessions, connection pools), so ours arms itself again, though not for the
- * last round that POSIX promises: that one is where sanitizers' runtimes end a thread, and they may be under our feet.
+ * Destructors of other keys may still do I/O (TLS sessions, connection pools), so ours arms itself
+ * again, though not for the last round that POSIX promises: that one is where sanitizers' runtimes
+ * end a thread, and they may be under our feet.
  */
 #define LAST_ROUND (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
@@ -110,7 +112,8 @@ static void worker_leave(void *self) {
     thread_self.start = NULL;
 }
 
-/* Made when first needed, since most programs need none; by one thread, for which others wait some nanoseconds. */
+/* Made when first needed, since most programs need none; by one thread, for which others wait some
+ * nanoseconds. */
 static bool key_ready(void) {
     __typeof__(key_state) none = KEY_NONE;
     if (__builtin_expect(__atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE, 1)) return true;
@@ -126,7 +129,8 @@ static bool key_ready(void) {
 }
 
 void worker_arm(bool anywhere) {
-    /* Only the first keys live in the thread's own block: setting any other one allocates, which a signal handler must not. */
+    /* Only the first keys live in the thread's own block: setting any other one allocates, which a
+     * signal handler must not. */
     if (key_ready() && (anywhere || key < 32)) pthread_setspecific(key, &thread_self);
 }
 

@@ -1,4 +1,5 @@
-/* Threads as workers: slots, roles' raw material, waits, joins, ends and epoll sets, with real threads and a real trace. */
+/* Threads as workers: slots, roles' raw material, waits, joins, ends and epoll sets, with real
+ * threads and a real trace. */
 #include <check.h>
 #include <pthread.h>
 #include <semaphore.h>

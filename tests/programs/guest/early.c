@@ -1,4 +1,5 @@
-/* A library whose IFUNC resolver makes calls while the loader still relocates: the recorder's own relocations come later. */
+/* A library whose IFUNC resolver makes calls while the loader still relocates: the recorder's own
+ * relocations come later. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,4 +1,5 @@
-/* One exchange, threads of every kind, every exec: built in ways that are hard on a preload (musl, sanitizers). */
+/* One exchange, threads of every kind, every exec: built in ways that are hard on a preload (musl,
+ * sanitizers). */
 #include <pthread.h>
 #include <threads.h>
 

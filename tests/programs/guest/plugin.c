@@ -1,4 +1,5 @@
-/* A plugin that makes an exchange, and loads another library by its bare name, which only its own RUNPATH finds. */
+/* A plugin that makes an exchange, and loads another library by its bare name, which only its own
+ * RUNPATH finds. */
 #include <dlfcn.h>
 
 #include "../raw.h"
