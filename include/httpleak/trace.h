@@ -119,8 +119,7 @@ struct trace_header {
     uint32_t argv_truncated;
 };
 
-/* ---- connection slot: 6 cache lines --------------------------------------------------------------------------------- */
-
+/* ---- connection slot: 6 cache lines ---- */
 enum trace_connection_state {
     TRACE_CONNECTION_FREE = 0,
     TRACE_CONNECTION_CONNECTING = 1,  /* connect is in progress; not in totals unless it becomes a finding */
@@ -230,7 +229,8 @@ struct trace_connection { /* 384 bytes */
     uint64_t epoll_wait_ns;  /* last time somebody waited on that set */
     uint64_t epoll_change_ns; /* last time the interest changed */
     uint64_t epoll_set;      /* identity of that set. It is waited on NOW if a worker slot has wait EPOLL and this as
-                                wait_address; epoll_wait_ns may lag behind for sets with hundreds of members */
+                                wait_address; epoll_wait_ns may lag behind for sets with hundreds of members.
+                                Without interest: the set was closed at epoll_change_ns, with it inside */
     uint64_t reserved3[2];
 
     /* line 5: samples of the socket's state, taken at transitions at most once a second and at an orderly end */
@@ -242,8 +242,7 @@ struct trace_connection { /* 384 bytes */
     uint64_t reserved4[5];
 };
 
-/* ---- body slot: 3 cache lines ---------------------------------------------------------------------------------------- */
-
+/* ---- body slot: 3 cache lines ---- */
 enum trace_body_state { TRACE_BODY_FREE = 0, TRACE_BODY_OPEN = 1 };
 enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, TRACE_FRAMING_UNTIL_CLOSE = 3 };
 /* body.flags */
@@ -288,8 +287,7 @@ struct trace_body { /* 192 bytes */
     uint64_t reserved1[3];
 };
 
-/* ---- worker slot: 4 cache lines --------------------------------------------------------------------------------------- */
-
+/* ---- worker slot: 4 cache lines ---- */
 /*
  * A slot is taken by every thread that connects, polls, reads or writes a client connection. One without application I/O
  * (read_ops + write_ops == 0) and the main thread's are no workers: they are there for their waits alone.
@@ -350,8 +348,7 @@ struct trace_worker { /* 256 bytes */
     uint64_t reserved3[8];
 };
 
-/* ---- tables ------------------------------------------------------------------------------------------------------------ */
-
+/* ---- tables ---- */
 /* Counters of what has ENDED, for one (host, stack): connections count at their connect stack, bodies at their request stack. */
 struct trace_site { /* 128 bytes */
     uint32_t host;
@@ -422,8 +419,7 @@ struct trace_stack { /* in the heap, each starting at a multiple of 8; innermost
     struct trace_frame frames[];
 };
 
-/* ---- journal ------------------------------------------------------------------------------------------------------------ */
-
+/* ---- journal ---- */
 enum trace_event_type {
     TRACE_EVENT_NONE = 0,
     TRACE_EVENT_CONNECTION_OPEN = 1,        /* a: fd, b: peer string, stack: connect stack; arg: state (1, 2) */
