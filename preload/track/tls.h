@@ -52,7 +52,7 @@ void tls_object_reset(const void *object);
 /* The object is gone (or was just made at an address that had another one before). */
 void tls_object_free(const void *object);
 
-/* From flow.c: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call.
+/* From the flow: ciphertext is about to go out / came in on a connection, maybe nested in a TLS call.
  * first: its first bytes. */
 void tls_wire_write(struct connection *, const uint8_t *bytes, size_t n, bool first);
 void tls_wire_read(struct connection *, const uint8_t *bytes, size_t n);
