@@ -222,6 +222,46 @@ def slow_pipe(scratch, scheme, ending):
         harness.end(process, signal.SIGKILL)
 
 
+def nginx_back_pressure(scratch, buffering, stopped=False):
+    """A reverse proxy whose client reads slowly: what it leaves in the upstream's socket is not forgotten."""
+    need("nginx")
+    curl = need("curl")
+    folder = scratch.folder()
+    env = harness.environment(
+        None, harness.LIBRARY, f"trace={folder}/httpleak.%e.%p.trace:summary=0"
+    )
+    server = (
+        f"location / {{ proxy_pass http://127.0.0.1:{origin.ports['http']};"
+        f" proxy_buffering {buffering}; proxy_max_temp_file_size 0; }}"
+    )
+    reader, writer = os.pipe()
+    with harness.Nginx(scratch.folder("nginx"), server, env=env) as nginx:
+        client = subprocess.Popen(
+            [curl, "-s", nginx.url("/bytes/40000000")], stdout=writer, env=harness.environment()
+        )
+        os.close(writer)
+        try:
+            harness.wait_until(lambda: has_body(harness.trace_files(folder)), "a body under way")
+            time.sleep(2.5)
+            harness.no_error(harness.report(harness.trace_files(folder), "--grace", "1"))
+            if stopped:
+                equal("status", harness.end(nginx.process), 0)
+                harness.no_error(harness.report(harness.trace_files(folder)))
+                return
+            size = 0
+            while data := os.read(reader, 1 << 16):
+                size += len(data)
+            equal("size", size, 40000000)
+        finally:
+            os.close(reader)
+            harness.end(client)
+        harness.no_alarm(harness.report(harness.trace_files(folder), "--grace", "1"))
+        harness.end(nginx.process, signal.SIGQUIT)
+    final = harness.report(harness.trace_files(folder))
+    harness.no_alarm(final)
+    equal("drained", final["totals"]["bodies"]["drained"], 1)
+
+
 def nginx_stopped(scratch, number, path, master):
     """A reverse proxy that is told to go while requests are in flight: SIGTERM drops them, SIGQUIT
     finishes them."""
@@ -295,6 +335,9 @@ for tls in ("http", "https"):
     suite.test(f"curl | slow reader, terminated ({tls})", tls, signal.SIGTERM)(slow_pipe)
 suite.test("curl | slow reader, killed", "http", signal.SIGKILL)(slow_pipe)
 suite.test("curl terminated and killed under run")(interrupted_run)
+suite.test("nginx behind a slow client, buffering", "on")(nginx_back_pressure)
+suite.test("nginx behind a slow client, not buffering", "off")(nginx_back_pressure)
+suite.test("nginx behind a slow client, stopped at once", "off", True)(nginx_back_pressure)
 suite.test("nginx stopped at once, requests in flight", signal.SIGTERM, "/slow/60000?ms=40", True)(
     nginx_stopped
 )

@@ -64,6 +64,13 @@ def progressing(scratch):
         harness.no_alarm(report("--grace", "0.8"))
 
 
+@suite.test("progressing: curl --limit-rate, whose first burst is long and whose pause is longer")
+def limited_after_burst(scratch):
+    argv = [need("curl"), "-s", "-o", "/dev/null", "--limit-rate", "100k", origin.url("http", BIG)]
+    with running(scratch, argv, 2.5) as (report, _):
+        harness.no_alarm(report("--grace", "1"))
+
+
 @suite.test("progressing: curl --limit-rate")
 def limited(scratch):
     argv = [
