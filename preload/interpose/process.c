@@ -1,7 +1,9 @@
 /* Wrappers of a process's life: fork and kin, exit in all its forms, and giving up rights. */
 #include <errno.h>
+#include <linux/seccomp.h>
 
 #include "interpose/real.h"
+#include "record/clock.h"
 #include "record/gate.h"
 #include "record/sys.h"
 #include "track/process.h"
@@ -154,9 +156,10 @@ HTTPLEAK_EXPORT int prctl(int option, ...) {
     for (int i = 0; i < 4; i++)
         a[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    if (option == PR_SET_SECCOMP) process_before_confinement(true);
+    const bool confines = option == PR_SET_SECCOMP && process_before_confinement(true);
     const int r = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
-    if (r == 0 && option == PR_SET_SECCOMP) process_confined();
+    if (r == 0 && confines) process_confined(a[0] == SECCOMP_MODE_STRICT);
+    if (r == 0 && option == PR_SET_TSC && a[0] == PR_TSC_SIGSEGV) clock_forgo_counter();
     if (r == 0 && option == PR_SET_NAME && worker_seen)
         worker_named(pthread_self(), (const char *)a[0]);
     return r;

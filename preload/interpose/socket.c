@@ -2,6 +2,7 @@
  * what gives out new numbers. */
 #include <errno.h>
 #include <linux/close_range.h>
+#include <linux/seccomp.h>
 
 #include "interpose/real.h"
 #include "interpose/stream.h"
@@ -156,7 +157,6 @@ static void syscall_before(long number, const long a[6]) {
         process_exiting((int)a[0], true);
         process_end();
         break;
-    case SYS_seccomp: process_before_confinement(true); break;
     default: break;
     }
 }
@@ -175,9 +175,6 @@ static void syscall_after(long number, const long a[6], long result, int error) 
     case SYS_dup2:
     case SYS_dup3: fd_replaced((int)a[0], (int)a[1], (int)result); break;
     case SYS_fcntl: fcntl_after((int)a[0], (int)a[1], (int)result); break;
-    case SYS_seccomp:
-        if (result == 0) process_confined();
-        break;
     default: break;
     }
 }
@@ -193,6 +190,9 @@ HTTPLEAK_EXPORT long syscall(long number, ...) {
 
     int *error = &errno;
     const int before = *error;
+    const bool confines = number == SYS_seccomp &&
+                          (a[0] == SECCOMP_SET_MODE_STRICT || a[0] == SECCOMP_SET_MODE_FILTER) &&
+                          process_before_confinement(true);
     if (number == SYS_getpid)
         annotate_asked(a[0], (const struct httpleak_client **)a[1]);
     else
@@ -200,6 +200,7 @@ HTTPLEAK_EXPORT long syscall(long number, ...) {
     *error = before;
     const long r = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     const int after = *error;
+    if (confines && r >= 0) process_confined(a[0] == SECCOMP_SET_MODE_STRICT);
     syscall_after(number, a, r, after);
     *error = after;
     return r;

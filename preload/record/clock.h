@@ -14,6 +14,8 @@
 void clock_init(void);
 /* CLOCK_MONOTONIC in ns; about 20 ns. Signal safe, as all here. */
 uint64_t clock_now(void);
+/* The processor's counter is out of bounds from here (prctl(PR_SET_TSC), seccomp's strict mode): clock_now is coarse too. */
+void clock_forgo_counter(void);
 /* CLOCK_MONOTONIC_COARSE in ns: 1 to 4 ms behind at most; about 5 ns. */
 uint64_t clock_coarse(void);
 /* CLOCK_REALTIME in ns. */

@@ -41,6 +41,8 @@ void intern_forget_stacks(void);
 
 /* This thread's own stack, as far as it may be used; without this the thread is asked for it each time. */
 void stack_of_thread(uintptr_t low, uintptr_t high);
+/* From here none are taken: libunwind asks the kernel for things. */
+void stack_refuse(void);
 /* Whether what takes some KiB may be done here. One comparison on a thread's own stack, one or two system calls elsewhere. */
 bool stack_has_room(void);
 /* Capture: at most depth (options.stack_depth) return addresses of the caller into pcs; the count. 200 ns when cached. */

@@ -18,6 +18,8 @@ static __thread struct {
     uintptr_t low, size; /* size 0: not known */
 } own __attribute__((tls_model("initial-exec")));
 
+static bool refused;
+
 void stack_of_thread(uintptr_t low, uintptr_t high) {
     own.low = low;
     own.size = high > low ? high - low : 0;
@@ -43,7 +45,12 @@ static bool has_room_elsewhere(uintptr_t here) {
     return is_readable(here - ROOM_NEEDED);
 }
 
+void stack_refuse(void) {
+    refused = true;
+}
+
 bool stack_has_room(void) {
+    if (refused) return false;
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     if (here - own.low < own.size) return here - own.low >= ROOM_NEEDED;
     if (is_main_stack(here)) return true;

@@ -217,17 +217,22 @@ void process_exec_failed(void) {
 
 /* ---- confinement ---- */
 
-void process_before_confinement(bool seccomp) {
-    if (!process_active) return;
+bool process_before_confinement(bool seccomp) {
+    if (!process_active) return false;
     process_check_fork();
-    if (process_is_vfork_child()) return;
-    if (!trace_open()) return;
+    if (process_is_vfork_child()) return false;
+    if (!trace_open()) return true;
     process_check_fork();
     if (seccomp) trace_reserve();
+    return true;
 }
 
-void process_confined(void) {
-    if (!process_active || process_is_vfork_child()) return;
+/* The sandbox is on: strict mode allows read, write and nothing else, so no system call is made here. */
+void process_confined(bool strict) {
+    if (strict) {
+        clock_forgo_counter(); /* the kernel takes it away too */
+        stack_refuse();
+    }
     process_restricted = true;
     connection_restrict();
     trace_restrict();

@@ -41,8 +41,8 @@ void process_end(void); /* now: samples, end record, summary. */
 void process_exec_begin(void);
 void process_exec_failed(void);
 /* The program is about to give up the means to make a file (chroot, setuid, seccomp). */
-void process_before_confinement(bool seccomp);
-/* seccomp is on from here: only the system calls that were used before. */
-void process_confined(void);
+bool process_before_confinement(bool seccomp);
+/* seccomp is on from here: only the system calls that were used before. Where process_before_confinement said so. */
+void process_confined(bool strict);
 
 #endif

@@ -4,13 +4,16 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -201,11 +204,36 @@ static void sacred_small_stacks(void) {
     }
 }
 
+/* ---- seccomp's strict mode: read, write, exit, and no time stamp counter ---- */
+
+static void sacred_strict(void) {
+    request_size = raw_request(&url, request, sizeof request);
+    for (int used = 0; used < 2; used++) {
+        int fd = raw_connect(&url), status = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            char data[4096];
+            int own = raw_connect(&url);
+            if (used) raw_send(own, &url), raw_head(own);
+            if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) raw_die("prctl");
+            bool ok = true;
+            for (int i = 0; i < 2; i++)
+                ok &= write(own, request, request_size) > 0 && read(own, data, sizeof data) > 0;
+            syscall(SYS_exit, ok ? 7 : 8);
+        }
+        waitpid(child, &status, 0);
+        say("strict", status);
+        close(fd);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
-} modes[] = {
-    {"refused", sacred_refused}, {"select", sacred_select}, {"small-stacks", sacred_small_stacks}};
+} modes[] = {{"refused", sacred_refused},
+             {"select", sacred_select},
+             {"small-stacks", sacred_small_stacks},
+             {"strict", sacred_strict}};
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
