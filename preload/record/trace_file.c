@@ -164,11 +164,17 @@ static uint32_t count_traces(const char *directory) {
     return count;
 }
 
-static bool too_many_traces(struct text *why) {
-    const size_t n = (size_t)(text_base_name(trace_path) - trace_path);
+/* The directory of trace_path. */
+static const char *directory_of_trace(void) {
     static char directory[TRACE_FILE_PATH_MAX];
+    const size_t n = (size_t)(text_base_name(trace_path) - trace_path);
     memcpy(directory, n ? trace_path : ".", n ? n : 1);
     directory[n ? n : 1] = 0;
+    return directory;
+}
+
+static bool too_many_traces(struct text *why) {
+    const char *directory = directory_of_trace();
     if (count_traces(directory) < options.max_traces) return false;
     text_put(why, directory);
     text_put(why, " holds ");
@@ -194,7 +200,8 @@ static uint64_t size_to_ask(void) {
     return size & ~4095ull;
 }
 
-static long open_new(struct text *why) {
+/* Calls make with trace_path set to one candidate after the other until one is not taken yet. */
+static long first_free_name(struct text *why, long (*make)(long), long argument) {
     for (unsigned suffix = 0; suffix <= SUFFIX_MOST; suffix++) {
         struct text name = TEXT_ON(trace_path);
         if (!trace_file_name(&name, default_directory(), suffix)) {
@@ -202,11 +209,25 @@ static long open_new(struct text *why) {
             return -ENAMETOOLONG;
         }
         if (suffix == 0 && too_many_traces(why)) return -EMFILE;
-        long fd = sys_call(SYS_openat, AT_FDCWD, trace_path,
-                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd != -EEXIST) return fd;
+        const long r = make(argument);
+        if (r != -EEXIST) return r;
     }
     return -EEXIST;
+}
+
+static long make_by_name(long unused) {
+    (void)unused;
+    return sys_call(SYS_openat, AT_FDCWD, trace_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    0600);
+}
+
+/* Never over anything, never through a link: linkat fails with EEXIST, as O_EXCL does. */
+static long make_by_link(long fd) {
+    char self[32];
+    struct text text = TEXT_ON(self);
+    text_put(&text, "/proc/self/fd/");
+    text_put_u64(&text, (uint64_t)fd);
+    return sys_call(SYS_linkat, AT_FDCWD, self, AT_FDCWD, trace_path, AT_SYMLINK_FOLLOW);
 }
 
 /* Really written blocks, for kernels before 5.14. */
@@ -255,23 +276,59 @@ static long fill_file(struct trace_file *f, long fd) {
     return map_file(f, fd);
 }
 
+static void give_up(struct trace_file *f, long fd) {
+    if (f->base) sys_call(SYS_munmap, f->base, f->size);
+    f->base = 0;
+    if (fd >= 0) sys_call(SYS_close, fd);
+}
+
+/*
+ * A file gets its name when it has its size, so that a kill at any moment leaves a whole one or none. -ENOSYS: this file system,
+ * or a process without /proc, can't do that.
+ */
+static long create_nameless(struct trace_file *f, struct text *why) {
+    struct text name = TEXT_ON(trace_path);
+    if (!trace_file_name(&name, default_directory(), 0)) return -ENOSYS;
+    const long fd = sys_call(SYS_openat, AT_FDCWD, directory_of_trace(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0) return -ENOSYS;
+    long r = fill_file(f, fd);
+    if (r >= 0) {
+        r = first_free_name(why, make_by_link, fd);
+        if (r < 0 && r != -EMFILE && r != -EEXIST && r != -ENAMETOOLONG) r = -ENOSYS;
+    }
+    if (r < 0) give_up(f, fd);
+    else sys_call(SYS_close, fd);
+    return r;
+}
+
+static long create_named(struct trace_file *f, struct text *why) {
+    const long fd = first_free_name(why, make_by_name, 0);
+    if (fd < 0) return fd;
+    const long r = fill_file(f, fd);
+    if (r < 0) {
+        give_up(f, fd);
+        trace_file_remove(f);
+    } else {
+        sys_call(SYS_close, fd);
+    }
+    return r;
+}
+
 bool trace_file_create(struct trace_file *f, struct text *why) {
-    memset(f, 0, sizeof *f);
-    f->size = size_to_ask();
-    if (f->size < TRACE_FILE_LEAST) {
+    const uint64_t size = size_to_ask();
+    *f = (struct trace_file){.size = size};
+    if (size < TRACE_FILE_LEAST) {
         text_put(why,
                  "the limit of file size or address space (ulimit -f, -v) leaves less than 64 KiB");
         return false;
     }
     const size_t said = why->length;
-    long fd = open_new(why), r = fd;
-    if (fd >= 0) {
-        r = fill_file(f, fd);
-        sys_call(SYS_close, fd);
+    long r = create_nameless(f, why);
+    if (r == -ENOSYS) {
+        *f = (struct trace_file){.size = size};
+        r = create_named(f, why);
     }
     if (r >= 0) return true;
-    if (f->base) sys_call(SYS_munmap, f->base, f->size);
-    if (fd >= 0) trace_file_remove(f);
     if (why->length == said) {
         text_put(why, trace_path);
         text_put(why, ": ");
