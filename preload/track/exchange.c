@@ -122,6 +122,13 @@ struct exchange *exchange_oldest(struct connection *c) {
     return exchange;
 }
 
+void exchange_refused(struct connection *c, const struct exchange *exchange, uint64_t now) {
+    if (exchange->kind != HTTP1_METHOD_CONNECT || (c->slot->flags & TRACE_CONNECTION_COUNTED)) return;
+    if (!connection_lock_write(c)) return;
+    first_exchange(c, exchange, now);
+    connection_unlock_write(c);
+}
+
 void exchange_done(struct connection *c, uint64_t now) {
     const bool locked = connection_lock_write(c);
     const uint32_t tail = c->ring_tail + 1;

@@ -16,6 +16,8 @@ bool exchange_queue(struct connection *, const struct http1_request_head *);
 void exchange_commit(struct connection *, uint32_t from);
 /* Inside the reading half: the oldest outstanding one, committed by now; NULL if nobody asked. */
 struct exchange *exchange_oldest(struct connection *);
+/* Inside the reading half: it got an answer that grants nothing. A CONNECT is an exchange then, and no tunnel (RFC 9110 9.3.6). */
+void exchange_refused(struct connection *, const struct exchange *, uint64_t now);
 /* Inside the reading half: its response is complete. */
 void exchange_done(struct connection *, uint64_t now);
 

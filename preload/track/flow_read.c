@@ -31,6 +31,7 @@ static void response_head(void *context, const struct http1_response_head *head)
     connection_note(c, &event, r->now);
     if (!head->is_final) return;
     if (!head->keep_alive) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
+    if (head->status / 100 != 2) exchange_refused(c, exchange, r->now);
     const bool has_body = head->framing == HTTP1_BODY_CHUNKED || head->framing == HTTP1_BODY_UNTIL_CLOSE ||
                           (head->framing == HTTP1_BODY_LENGTH && head->length > 0);
     if (has_body) body_open(c, exchange, head, r->now);
