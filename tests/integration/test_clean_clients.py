@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
@@ -78,13 +79,81 @@ def curl(scratch, scheme):
 
 
 def curl_post_and_head(scratch, scheme):
-    body = scratch.write("body", b"0123456789" * 30000)
+    body = scratch.write("body", b"0123456789" * 200000)  # curl asks before it sends so much
     curl_path, url = need("curl"), origin.url(scheme, "/bytes/5000")
     compare(
         scratch,
         scheme,
         [curl_path, "-sSk", "-T", body, url, "--next", "-skI", url, "--next", "-skd", "a=b", url],
         forget=rb"(?m)^Date:.*$",
+    )
+
+
+def compare_with_nginx(scratch, server, argv_of, status=0):
+    """Against a real server: bare, preloaded and under run; argv_of(base URL, port)."""
+    need("nginx")
+    with harness.Nginx(scratch.folder("nginx"), server) as nginx:
+        argv = argv_of(nginx.url("").rstrip("/"))
+        outputs = []
+        for way in (scratch.bare, scratch.preloaded, scratch.run):
+            before = nginx.counts()
+            result = way(argv)
+            outputs.append((result.status, result.output))
+            time.sleep(0.1)  # the access log's line comes after the response
+            after = nginx.counts()
+            if way != scratch.bare:
+                check(result.report, "nothing was recorded")
+                judge_seen(result.report, {name: after[name] - before[name] for name in after})
+                harness.replays(result.traces)
+    check(status in (None, outputs[0][0]), lambda: f"status {outputs[0]}")
+    check(outputs[1:] == outputs[:1] * 2, lambda: f"outputs differ: {outputs}")
+
+
+def curl_and_nginx(scratch):
+    """Ranges, multipart ranges, 304, 405, HEAD, compression, all over one connection."""
+    curl = need("curl")
+    page = scratch.write("www/page.txt", b"a line of text that compresses well\n" * 5000)
+    os.utime(page, (1e9, 1e9))
+
+    def argv(base):
+        url, out = base + "/page.txt", [
+            "-sS",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{size_download} ",
+        ]
+        date = "If-Modified-Since: Sun, 09 Sep 2001 01:46:40 GMT"
+        kinds = [["-r", "0-99"], ["-r", "0-9,100-199,-5"], ["-H", date], ["-I"], ["-X", "DELETE"]]
+        kinds += [["--compressed"], ["-d", "form=data"], ["-r", "999999999-"], ["--http1.0"], []]
+        words = [curl]
+        for kind in kinds:
+            words += [*(["--next"] if len(words) > 1 else []), *out, *kind, url]
+        return words
+
+    server = f"root {scratch.path('www')}; gzip on; gzip_types text/plain; gzip_min_length 1;"
+    compare_with_nginx(scratch, server, argv)
+
+
+def curl_upload_refused(scratch):
+    """The server answers before it has taken the upload, and closes."""
+    body = scratch.write("body", b"0123456789" * 300000)
+    server = f"root {scratch.path('www')}; client_max_body_size 1k;"
+    compare_with_nginx(
+        scratch,
+        server,
+        lambda base: [
+            need("curl"),
+            "-s",
+            "-H",
+            "Expect:",
+            "-w",
+            "%{http_code}",
+            "-T",
+            body,
+            base + "/x",
+        ],
+        status=None,
     )
 
 
@@ -395,4 +464,6 @@ for tls in ("http", "https"):
     suite.test(
         f"nginx as a reverse proxy with kept connections under ab ({tls} upstream)", tls, True
     )(reverse_proxy)
+suite.test("curl and nginx: ranges, conditions, methods, compression")(curl_and_nginx)
+suite.test("curl: an upload that is refused half-way")(curl_upload_refused)
 suite.main()

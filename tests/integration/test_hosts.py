@@ -104,6 +104,20 @@ def tunnel(scratch):
     equal("reused", report["totals"]["connections"]["reused"], 1)
 
 
+@suite.test("a tunnel that the proxy refuses")
+def refused_tunnel(scratch):
+    """An answer like any other: with a body, and no tunnel."""
+    through = ["-x", origin.url("http", "", "127.0.0.1")]
+    argv = [need("curl"), "-sk", *through, "https://no.example:8443/"]
+    result = scratch.run(argv)
+    equal("status", result.status, scratch.bare(argv).status)
+    harness.no_alarm(result.report)
+    harness.not_blind(result.report)
+    bodies = result.report["totals"]["bodies"]
+    equal("opened, unclosed", (bodies["opened"], bodies["unclosed"]), (1, 0))
+    equal("hosts", [h["host"] for h in result.report["hosts"]], ["no.example"])
+
+
 @suite.test("a leak behind a tunnel")
 def tunnel_leak(scratch):
     code = (

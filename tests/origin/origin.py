@@ -22,7 +22,8 @@ counts under bodies_completed too if its framing gave it a body.
   /upgrade/refused     the latter, always
   /truncate/N          promises N bytes, closes after half of them
   /reset               half of 64 KiB, then a TCP reset
-  CONNECT host:port    a tunnel to the origin's own https port, whatever the host
+  CONNECT host:port    a tunnel to the origin's own https port, whatever the host; to a host whose
+                       name starts with "no." 403 with a body of 2 KiB
 """
 import asyncio
 import json
@@ -53,7 +54,7 @@ class Exchange:
 
     def __init__(self, counts, reader, writer, method, target, version, fields):
         self.counts, self.reader, self.writer = counts, reader, writer
-        self.method, self.fields = method, fields
+        self.method, self.target, self.fields = method, target, fields
         parts = urllib.parse.urlsplit(target)
         self.path = parts.path
         self.query = dict(urllib.parse.parse_qsl(parts.query))
@@ -189,7 +190,7 @@ class Exchange:
 
     async def run(self):
         if self.method == "CONNECT":
-            await self.tunnel()
+            await (self.answer(403, 2048) if self.target.startswith("no.") else self.tunnel())
             return
         name, *arguments = self.path.strip("/").split("/")
         handler = getattr(self, "get_" + name.replace("-", "_"), None)
