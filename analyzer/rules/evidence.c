@@ -2,6 +2,7 @@
 #include "rules/context.h"
 
 #define BURSTS_OF_A_PAUSED_READER 2u
+#define READS_OF_A_PAUSED_READER 8u /* one burst, but a long one: it was on its way */
 #define PAUSED_GRACES 10u /* a paused body is a warning after so many times the grace */
 
 static uint64_t later(uint64_t a, uint64_t b) {
@@ -57,9 +58,24 @@ static bool is_in_event_loop(const struct rules_context *context,
     return lately;
 }
 
+/*
+ * The event loop itself was closed around it a moment before the end, as a program does that stops
+ * in order with requests in flight. A thread that asked for something after that went on without it.
+ */
+static bool is_in_loop_that_ended(const struct rules_context *context,
+                                  const struct model_connection *connection) {
+    const struct trace_connection *raw = &connection->raw;
+    const struct model_process *process = connection->process;
+    if (!process->orderly || raw->epoll_interest || raw->epoll_set == 0) return false;
+    if (connection->body && connection->body->asker_last_ns > raw->epoll_change_ns) return false;
+    return rules_age(process, raw->epoll_change_ns) <= context->grace_ns &&
+           rules_age(process, raw->epoll_wait_ns) <= context->grace_ns;
+}
+
 bool rules_is_waited_for(const struct rules_context *context,
                          const struct model_connection *connection) {
-    return is_blocked_on(connection) || is_in_event_loop(context, connection);
+    return is_blocked_on(connection) || is_in_event_loop(context, connection) ||
+           is_in_loop_that_ended(context, connection);
 }
 
 static bool is_writing_elsewhere(const struct model_process *process, uint32_t tid) {
@@ -105,6 +121,32 @@ static struct body_judgement judge_at_exit(const struct rules_context *context,
     return abandoned(body, false);
 }
 
+static uint64_t body_progress(const struct model_body *body) {
+    return later(body->raw.progress_ns, body->raw.opened_ns);
+}
+
+/* The thread that asked for it asked for something else after the last payload. */
+static bool went_on(const struct model_body *body) {
+    return body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
+}
+
+/*
+ * It took much at once, and since then nothing: a limit on its rate (curl --limit-rate), a player
+ * with a full buffer. Not if its thread, or that of another body from the same place, went on to
+ * other requests: such a place breaks off.
+ */
+static bool is_on_its_way(const struct rules_context *context, const struct model_body *body) {
+    const struct model_process *process = body->process;
+    if (body->raw.reads < READS_OF_A_PAUSED_READER || went_on(body)) return false;
+    for (size_t i = 0; i < process->body_count; i++) {
+        const struct model_body *other = &process->bodies[i];
+        if (other->raw.request_stack == body->raw.request_stack && went_on(other) &&
+            rules_age(process, body_progress(other)) >= context->grace_ns)
+            return false;
+    }
+    return true;
+}
+
 /* It runs, or it was killed, or it vanished. */
 static struct body_judgement judge_in_flight(const struct rules_context *context,
                                              const struct model_body *body, uint64_t progress) {
@@ -117,14 +159,14 @@ static struct body_judgement judge_in_flight(const struct rules_context *context
         return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
     if (connection->bytes == MODEL_BYTES_NONE && has_tried_since(connection, progress))
         return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
-    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER ||
+    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER || is_on_its_way(context, body) ||
         is_writing_elsewhere(process, body->raw.reader_tid) ||
         is_writing_elsewhere(process, body->raw.asker_tid)) {
         if (rules_age(process, progress) < PAUSED_GRACES * context->grace_ns)
             return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
         return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
     }
-    return abandoned(body, body->asker_last_ns > later(progress, body->raw.requested_ns));
+    return abandoned(body, went_on(body));
 }
 
 struct body_judgement rules_judge_body(const struct rules_context *context,
@@ -137,7 +179,7 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
         (connection->raw.flags & (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED)) ||
         connection->raw.eof_ns != 0)
         return (struct body_judgement){BODY_EXEMPT, CONFIDENCE_PROVEN};
-    uint64_t progress = later(body->raw.progress_ns, body->raw.opened_ns);
+    uint64_t progress = body_progress(body);
     return body->process->orderly ? judge_at_exit(context, body, progress)
                                   : judge_in_flight(context, body, progress);
 }

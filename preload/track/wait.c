@@ -203,7 +203,7 @@ static void interest_end(struct connection *c) {
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->wait_seq);
     slot->epoll_interest = 0;
-    slot->epoll_change_ns = clock_coarse();
+    slot->epoll_change_ns = clock_now();
     slot_end(&slot->wait_seq);
 }
 

@@ -254,6 +254,27 @@ def tags(scratch):
     )
 
 
+@suite.test("starved: the event loop was closed around it, and the program ended")
+def loop_closed(scratch):
+    """As load generators do that stop after a time, whatever is in flight."""
+    code = (
+        "import select; port = urllib.parse.urlsplit(url).port; loop = select.epoll(); kept = []\n"
+        "for path in ('/bytes/8000000', '/hang'):\n"
+        "    s = socket.create_connection(('localhost', port)); kept.append(s); loop.register(s, 1)\n"
+        "    s.sendall(b'GET %s HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' % path.encode())\n"
+        "loop.poll(); kept[0].recv(3000); time.sleep(0.1); loop.poll()\n"
+        "if sys.argv[2:]: [loop.unregister(s) for s in kept]\n"
+        "loop.close(); os._exit(0)"
+    )
+    argv = python(code, origin.url("http", "/"))
+    report = scratch.preloaded(argv).report
+    harness.no_alarm(report)
+    equal("unclosed", report["totals"]["bodies"]["unclosed"], 1)
+    # taken out of the loop by the program, they were given up
+    report = scratch.preloaded([*argv, "unregister"]).report
+    equal("unclosed-body", severities(report, "unclosed-body"), [("error", 1)])
+
+
 @suite.test("an upgraded connection is a tunnel")
 def upgraded(scratch):
     code = (

@@ -196,6 +196,64 @@ START_TEST(back_pressure_is_paused_whatever_the_bursts) {
 }
 END_TEST
 
+START_TEST(a_reader_with_a_limit_of_its_own_is_paused) {
+    struct trace_connection *connection = builder_connection(builder);
+    struct trace_body *body = builder_body(builder, connection);
+    body->reads = 100; /* all at once, and now it waits until its rate allows more */
+    builder_running(builder);
+    judge_at(60);
+    expect_nothing();
+    judge_at(62);
+    expect("unclosed-body", SEVERITY_WARNING, 1);
+    builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
+                                                .tid = 1000,
+                                                .time_ns = builder_time(30),
+                                                .connection = 9});
+    judge_at(60); /* it went on to something else: it broke off */
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+START_TEST(the_last_of_those_that_broke_off_is_one_of_them) {
+    struct trace_connection *connections[] = {builder_connection(builder),
+                                              builder_connection(builder)};
+    for (int i = 0; i < 2; i++)
+        builder_body(builder, connections[i])->reads = 100;
+    builder_running(builder);
+    judge_at(60);
+    expect_nothing();
+    connections[1]->request_ns = builder_time(12); /* the second was asked for after the first */
+    judge_at(60);
+    expect("unclosed-body", SEVERITY_ERROR, 2);
+}
+END_TEST
+
+START_TEST(an_event_loop_that_was_closed_just_before_the_end) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    connection->epoll_set = 7; /* and no interest: the set was closed around it */
+    connection->epoll_wait_ns = builder_time(17);
+    connection->epoll_change_ns = builder_time(18);
+    builder->header->ended_ns = builder_time(18.1);
+    judge();
+    expect_nothing();
+    builder->header->ended_ns = builder_time(40); /* long before */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    builder->header->ended_ns = builder_time(18.1);
+    connection->epoll_set = 0; /* it was taken out of the set */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    connection->epoll_set = 7;
+    builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
+                                                .tid = 1000,
+                                                .time_ns = builder_time(18.05),
+                                                .connection = 9});
+    judge(); /* one of many loops: its thread went on to another request */
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
 START_TEST(bodies_that_nobody_has_to_finish) {
     struct trace_connection *connection = builder_connection(builder);
     struct trace_body *body = builder_body(builder, connection);
@@ -251,6 +309,9 @@ int main(void) {
         a_killed_process_is_judged_at_its_last_moment,
         paused_is_a_warning_after_ten_graces,
         back_pressure_is_paused_whatever_the_bursts,
+        a_reader_with_a_limit_of_its_own_is_paused,
+        the_last_of_those_that_broke_off_is_one_of_them,
+        an_event_loop_that_was_closed_just_before_the_end,
         bodies_that_nobody_has_to_finish,
         a_closed_handle_is_discarded,
         tags_tell_why,
