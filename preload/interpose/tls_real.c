@@ -6,6 +6,7 @@
 #include "interpose/loaded.h"
 #include "interpose/tls_real.h"
 #include "record/gate.h"
+#include "record/sys.h"
 
 /* ---- libraries ---- */
 
@@ -194,9 +195,11 @@ bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const
                            .preload = CANDIDATES,
                            .hash = image_hash(name),
                            .caller = (uintptr_t)caller};
+        const uint64_t signals = sys_hold_signals();
         gate_enter();
         dl_iterate_phdr(consider, &s);
         gate_leave();
+        sys_release_signals(signals);
         if (s.count == 0) return false;
         const unsigned chosen = s.count == 1 ? 0 : choose(&s);
         real->function = s.functions[chosen];

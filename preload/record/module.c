@@ -240,9 +240,11 @@ static void sort(struct range *r, uint32_t n) {
 static void scan_now(void) {
     const uint64_t e = __atomic_load_n(&epoch, __ATOMIC_RELAXED);
     struct scan s = {.ranges = tables[(e + 1) & 1].ranges, .now = clock_now()};
+    const uint64_t signals = sys_hold_signals();
     gate_enter();
     dl_iterate_phdr(scan_one, &s);
     gate_leave();
+    sys_release_signals(signals);
     sort(s.ranges, s.count);
     for (uint32_t i = 0; i < tables[e & 1].count; i++) {
         const struct range *was = &tables[e & 1].ranges[i],
@@ -275,9 +277,11 @@ uint32_t module_of(uintptr_t pc, uint64_t *base) {
     bool found = lookup(pc, &r);
     if (!found && trace) {
         uint64_t adds = UINT64_MAX;
+        const uint64_t signals = sys_hold_signals();
         gate_enter();
         dl_iterate_phdr(peek_adds, &adds);
         gate_leave();
+        sys_release_signals(signals);
         if (adds != __atomic_load_n(&scanned_adds, __ATOMIC_RELAXED)) module_scan();
         /*
          * Another thread's scan under way may bring it; a scan of our own, interrupted by the

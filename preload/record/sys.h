@@ -44,6 +44,19 @@ static inline uint32_t sys_gettid(void) {
 static inline bool sys_is_plausible(const volatile void *p) {
     return (intptr_t)p >= 4096;
 }
+/*
+ * Around what a signal handler may not cut in two by jumping away (siglongjmp): the loader's lock, the making of the trace.
+ * Nothing that may fault belongs in between.
+ */
+static inline uint64_t sys_hold_signals(void) {
+    const uint64_t all = UINT64_MAX;
+    uint64_t before = 0;
+    sys_call6(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, (long)&all, (long)&before, sizeof all, 0, 0);
+    return before;
+}
+static inline void sys_release_signals(uint64_t before) {
+    sys_call6(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&before, 0, sizeof before, 0, 0);
+}
 /* Private anonymous memory, zeroed, not reserved; NULL if there is none. */
 void *sys_memory(size_t size);
 /* Gives it back. */

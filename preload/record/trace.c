@@ -187,7 +187,8 @@ static bool create(void) {
     }
     if (!made) {
         trace_path[0] = 0;
-        say("no trace: ", reason);
+        /* A server that forks for each request would say for each that there are traces enough. */
+        if (!trace_file_too_many || trace_process.forked_ns == 0) say("no trace: ", reason);
         return false;
     }
     trace_region_fix(file->fixed);
@@ -208,14 +209,15 @@ bool trace_open(void) {
     if (now_state == STATE_OPEN) return true;
     if (now_state == STATE_FAILED || restricted) return false;
     const uint64_t creating = (uint64_t)sys_gettid() << 32 | STATE_CREATING;
-    if (now_state == STATE_NONE &&
-        __atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE,
-                                    __ATOMIC_ACQUIRE)) {
-        const bool made = create();
-        __atomic_store_n(&state, made ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
-        return made;
+    if (now_state == STATE_NONE) {
+        const uint64_t signals = sys_hold_signals();
+        if (__atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_ACQUIRE))
+            __atomic_store_n(&state, create() ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
+        sys_release_signals(signals);
+        now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
-    if (now_state == creating) return false; /* a signal handler on top of the creator */
+    if (now_state == creating) return false; /* the handler of a fault on top of the creator */
     const uint64_t start = clock_now();
     while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < WAIT_MOST_NS) {
         sys_call(SYS_sched_yield);

@@ -173,9 +173,12 @@ static const char *directory_of_trace(void) {
     return directory;
 }
 
+bool trace_file_too_many;
+
 static bool too_many_traces(struct text *why) {
     const char *directory = directory_of_trace();
     if (count_traces(directory) < options.max_traces) return false;
+    trace_file_too_many = true;
     text_put(why, directory);
     text_put(why, " holds ");
     text_put_u64(why, options.max_traces);

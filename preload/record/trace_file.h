@@ -42,6 +42,8 @@ extern int trace_file_advice;
  * in it) says what went wrong, and nothing is left behind. One thread at a time.
  */
 bool trace_file_create(struct trace_file *, struct text *why);
+/* The last creation was refused because of max_traces. */
+extern bool trace_file_too_many;
 /* Removes the file if its name still leads to it. */
 void trace_file_remove(const struct trace_file *);
 /* The path that options.trace stands for, with that suffix (0: none). False: too long. */

@@ -28,6 +28,24 @@ def says_the_same(scratch, mode):
     same(scratch, [harness.program("sacred"), mode, origin.url("http", BYTES)])
 
 
+FORKING = """
+import os, sys, urllib.request
+for i in range(6):
+    if os.fork() == 0:
+        print(len(urllib.request.urlopen(sys.argv[1]).read()), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@suite.test("children beyond max_traces say nothing")
+def quiet_children(scratch):
+    argv = [harness.PYTHON, "-c", FORKING, origin.url("http", BYTES)]
+    bare, result = scratch.bare(argv), scratch.preloaded(argv, settings="summary=0:max_traces=2")
+    equal("output", (result.output, result.errors), (bare.output, ""))
+    equal("traces", len(result.traces), 2)
+
+
 for mode_name in MODES:
     suite.test(f"says the same: {mode_name}", mode_name)(says_the_same)
 suite.main()
