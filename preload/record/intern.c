@@ -157,6 +157,22 @@ uint32_t intern_string(const char *s, size_t n) {
     return intern(&strings, key.hash, &kind, &key);
 }
 
+uint32_t intern_string_find(const char *s, size_t n) {
+    const struct trace_map *m = trace;
+    const uint64_t *entries = __atomic_load_n(&strings.entries, __ATOMIC_RELAXED);
+    if (!m || !entries || n == 0 || n > TRACE_STRING_MAX) return 0;
+    const struct string_key key = {s, (uint32_t)n, trace_string_hash(s, (uint32_t)n)};
+    const uint64_t hash = key.hash * MIX;
+    for (uint32_t probe = 0; probe < PROBES; probe++) {
+        const uint64_t entry =
+            __atomic_load_n(&entries[((uint32_t)(hash >> 20) + probe) & strings.mask], __ATOMIC_ACQUIRE);
+        if (entry == 0) return 0;
+        if ((uint32_t)(entry >> 32) == (uint32_t)(hash >> 32) && string_equal(m, (uint32_t)entry, &key))
+            return (uint32_t)entry;
+    }
+    return 0;
+}
+
 /* ---- stacks ---------------------------------------------------------------------------------- */
 
 struct stack_key {

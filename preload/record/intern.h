@@ -13,6 +13,8 @@
 #include "record/trace.h"
 
 uint32_t intern_string(const char *s, size_t n); /* longer than TRACE_STRING_MAX: cut there */
+/* The id it has already, 0: none. Takes no room. */
+uint32_t intern_string_find(const char *s, size_t n);
 /* Whether id stands for these bytes: cheaper than interning what mostly comes again. */
 static inline int intern_string_is(uint32_t id, const char *s, size_t n) {
     const struct trace_map *t = trace;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define PATH_SEGMENT_MOST 32u /* bytes; a longer segment is an identifier, not a word */
+
 static struct exchange *ring_at(struct connection *c, uint32_t i) {
     return &c->ring[i % EXCHANGE_RING];
 }
@@ -24,6 +26,39 @@ static uint32_t request_host(struct connection *c, const struct http1_request_he
     return c->names.host;
 }
 
+/* A path whose segments with digits, and very long ones, became '*': of those a program has few. */
+static size_t path_pattern(const char *path, char out[HTTP1_PATH_SIZE]) {
+    size_t n = 0;
+    while (*path) {
+        const char *end = path + (*path == '/');
+        bool varies = false;
+        for (; *end && *end != '/'; end++) varies |= *end >= '0' && *end <= '9';
+        size_t length = (size_t)(end - path);
+        if (*path == '/') out[n++] = '/', path++, length--;
+        if (varies || length > PATH_SEGMENT_MOST) out[n++] = '*';
+        else memcpy(out + n, path, length), n += length;
+        path = end;
+    }
+    return n;
+}
+
+/*
+ * A program that asks for millions of different paths must not fill the heap that its hosts' names are in: from half of it on
+ * new paths are kept as patterns, from three quarters on only if they are known.
+ */
+static uint32_t path_name(uint32_t last, const char *path) {
+    const struct trace_region *strings = &trace->header->regions[TRACE_REGION_STRING];
+    const uint64_t used = __atomic_load_n(&strings->used, __ATOMIC_RELAXED);
+    const size_t n = strlen(path);
+    if (intern_string_is(last, path, n)) return last;
+    if (used < strings->size / 2) return intern_string(path, n);
+    const uint32_t known = intern_string_find(path, n);
+    if (known) return known;
+    char pattern[HTTP1_PATH_SIZE];
+    const size_t length = path_pattern(path, pattern);
+    return used < strings->size / 4 * 3 ? intern_string(pattern, length) : intern_string_find(pattern, length);
+}
+
 static uint32_t name_again(uint32_t last, const char *name) {
     const size_t n = strlen(name);
     return intern_string_is(last, name, n) ? last : intern_string(name, n);
@@ -36,7 +71,7 @@ bool exchange_queue(struct connection *c, const struct http1_request_head *head)
     exchange->kind = head->kind;
     exchange->upgrade = head->upgrade;
     exchange->method = c->names.method = name_again(c->names.method, head->method);
-    exchange->path = c->names.path = options.record_paths ? name_again(c->names.path, head->path) : 0;
+    exchange->path = c->names.path = options.record_paths ? path_name(c->names.path, head->path) : 0;
     exchange->stack = c->start_stack;
     exchange->tid = c->start_tid;
     exchange->host = request_host(c, head);

@@ -305,6 +305,33 @@ START_TEST(bytes_that_nobody_could_look_at) {
 }
 END_TEST
 
+START_TEST(a_million_paths_leave_room_for_the_hosts) {
+    char text[256];
+    struct connection *c;
+    options.max_trace = 1 << 20;
+    const int fd = opened(&c);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(text, sizeof text, "GET /user/%d/%s HTTP/1.1\r\nHost: one.example\r\n\r\n", i, i % 2 ? "orders" : "profile");
+        says(c, text);
+        reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+    ck_assert_str_eq(text_of(c->slot->request_path), "/user/*/orders");
+    for (char letter = 'a'; letter <= 'z'; letter++) /* words only: nothing of them becomes a pattern */
+        for (int i = 0; i < 60; i++) {
+            snprintf(text, sizeof text, "GET /%c%c%c/word HTTP/1.1\r\nHost: one.example\r\n\r\n", letter, 'a' + i % 26, 'a' + i / 26);
+            says(c, text);
+            reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    ck_assert_uint_eq(c->slot->request_path, 0);
+    closed(fd);
+    const int other = opened(&c);
+    says(c, GET);
+    ck_assert_uint_eq(trace->header->lost[TRACE_LOST_STRINGS], 0);
+    ck_assert_uint_ne(c->slot->host, 0);
+    closed(other);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("flow");
     TCase *tests = tcase_create("flow");
@@ -318,6 +345,7 @@ int main(void) {
     tcase_add_test(tests, a_tunnel_starts_the_connection_anew);
     tcase_add_test(tests, handles_tell_drained_from_closed);
     tcase_add_test(tests, bytes_that_nobody_could_look_at);
+    tcase_add_test(tests, a_million_paths_leave_room_for_the_hosts);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");
