@@ -3,7 +3,7 @@
 
 #define BURSTS_OF_A_PAUSED_READER 2u
 #define READS_OF_A_PAUSED_READER 8u /* one burst, but a long one: it was on its way */
-#define PAUSED_GRACES 10u /* a paused body is a warning after so many times the grace */
+#define PAUSED_GRACES 10u           /* a paused body is a warning after so many times the grace */
 
 static uint64_t later(uint64_t a, uint64_t b) {
     return a > b ? a : b;
