@@ -5,7 +5,7 @@ ports of its own choice.
 Prints one JSON line {"http": PORT, "https": PORT, "control": PORT} and serves until its standard
 input ends or it gets SIGTERM. The control port answers /_stats with {"http": COUNTS, "https":
 COUNTS} and /_clear with the counts up to now, which start anew; COUNTS = {accepts, requests,
-responses_completed, bodies_completed}: a completed response was written to its last byte, and it
+responses_completed, bodies_completed}: accepts are TCP connections, a completed response was written to its last byte, and it
 counts under bodies_completed too if its framing gave it a body.
 
   /bytes/N             N bytes with Content-Length
@@ -47,6 +47,21 @@ class Counts(dict):
 
     def __init__(self):
         super().__init__(accepts=0, requests=0, responses_completed=0, bodies_completed=0)
+
+
+class Listener(socket.socket):
+    """Counts connections where they come in, whether a TLS handshake follows or not."""
+
+    def __init__(self, counts):
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.bind(("127.0.0.1", 0))
+        self.counts = counts
+
+    def accept(self):
+        accepted = super().accept()
+        self.counts["accepts"] += 1
+        return accepted
 
 
 class Exchange:
@@ -221,7 +236,6 @@ async def read_request_body(reader, writer, fields):
 
 
 async def serve_connection(counts, reader, writer):
-    counts["accepts"] += 1
     try:
         while True:
             line = (await reader.readline()).decode("latin-1").split()
@@ -300,9 +314,7 @@ async def main(directory):
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 4096) or stop.set())
-    loop.set_exception_handler(
-        lambda loop, context: None
-    )  # clients that vanish in a handshake are no news
+    loop.set_exception_handler(lambda *_: None)  # clients that vanish in a handshake are no news
     ports = {}
     for name, tls in (("http", None), ("https", context), ("control", None)):
         if name == "control":
@@ -315,13 +327,11 @@ async def main(directory):
             def handler(reader, writer, counts=scheme_counts[name]):
                 return serve_connection(counts, reader, writer)
 
-        patience = (
-            {"ssl_shutdown_timeout": 0.3} if tls else {}
-        )  # not every client answers a close_notify
-        server = await asyncio.start_server(
-            handler, "127.0.0.1", 0, ssl=tls, backlog=1024, **patience
-        )
-        ports[name] = server.sockets[0].getsockname()[1]
+        # not every client answers a close_notify
+        patience = {"ssl_shutdown_timeout": 0.3} if tls else {}
+        listener = Listener(scheme_counts.get(name) or Counts())
+        await asyncio.start_server(handler, sock=listener, ssl=tls, backlog=1024, **patience)
+        ports[name] = listener.getsockname()[1]
     Counts.tunnel_port = ports["https"]
     print(json.dumps(ports), flush=True)
     await stop.wait()
