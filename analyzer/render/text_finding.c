@@ -182,8 +182,11 @@ void write_finding(const struct report_finding *finding, const struct paper *pap
     paper_write(paper, INDENT, rules_severity_name(finding->severity), style, line.text,
                 STYLE_BOLD);
     if (finding->worker.count) write_stack(paper, "started in", &finding->worker, options);
-    if (finding->request.count) write_stack(paper, "asked for in", &finding->request, options);
-    if (finding->connect.count && (!finding->request.count || options->verbose ||
+    const struct report_stack *asked = finding->by_connect ? &finding->connect : &finding->request;
+    if (asked->count) write_stack(paper, "asked for in", asked, options);
+    if (finding->by_connect && finding->request.count)
+        write_stack(paper, "sent in", &finding->request, options);
+    if (!finding->by_connect && finding->connect.count && (!finding->request.count || options->verbose ||
                                    !same_entry(&finding->request, &finding->connect)))
         write_stack(paper, "connected in", &finding->connect, options);
     write_request(finding, paper);

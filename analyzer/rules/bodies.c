@@ -29,6 +29,7 @@ static void unclosed_body(struct rules_context *context) {
                                : NULL,
                     .request_stack = raw->request_stack,
                     .connect_stack = body->connection->raw.connect_stack,
+                    .by_connect_stack = rules_sent_by_own_worker(body->connection, raw->asker_tid),
                     .method = raw->method,
                     .path = raw->path,
                     .status = raw->status,

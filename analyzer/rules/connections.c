@@ -91,6 +91,8 @@ static void response_abandoned(struct rules_context *context) {
                 object.advice = "Close the socket when a connect fails or times out.";
                 object.detail = "connect";
             } else {
+                object.by_connect_stack = rules_sent_by_own_worker(
+                    connection, raw->pending_ns ? raw->pending_tid : raw->request_tid);
                 object.request_stack = raw->pending_ns ? raw->pending_stack : raw->request_stack;
                 object.method = raw->pending_ns ? raw->pending_method : raw->request_method;
                 object.path = raw->pending_ns ? raw->pending_path : raw->request_path;

@@ -33,6 +33,7 @@ struct rules_object {
     /* stacks, ids of the process's trace; the caller's stack is the first of them that is not 0 */
     uint32_t request_stack, connect_stack, worker_stack;
     bool by_worker_stack;  /* the caller's stack is worker_stack, else connect_stack */
+    bool by_connect_stack; /* the caller's stack is connect_stack: see rules_sent_by_own_worker */
     uint32_t method, path; /* strings of the process's trace */
     uint32_t status;
     uint64_t since_ns; /* its age counts from here */
@@ -82,6 +83,11 @@ uint64_t rules_grace(const struct rules_context *context, const struct model_pro
 /* Somebody blocks on it, polls it, or waits on an epoll set that has it. */
 bool rules_is_waited_for(const struct rules_context *context,
                          const struct model_connection *connection);
+/*
+ * The request was sent by a thread that serves this one connection, which somebody else had opened: its stack is the client
+ * library's, and the caller is where the connection was asked for.
+ */
+bool rules_sent_by_own_worker(const struct model_connection *connection, uint32_t tid);
 /* The last time that somebody tried to read it or asked whether it can be read. */
 uint64_t rules_last_try(const struct model_connection *connection);
 

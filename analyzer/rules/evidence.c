@@ -130,14 +130,25 @@ static bool went_on(const struct model_body *body) {
     return body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
 }
 
+/* The thread is there and not parked: it sleeps, computes, or waits for something that is no connection. */
+static bool is_between_calls(const struct model_process *process, uint32_t tid) {
+    for (size_t i = 0; i < process->worker_count; i++)
+        if (process->workers[i].raw.tid == tid)
+            return process->workers[i].raw.wait == TRACE_WAIT_NONE;
+    return false;
+}
+
 /*
  * It took much at once, and since then nothing: a limit on its rate (curl --limit-rate), a player
- * with a full buffer. Not if its thread, or that of another body from the same place, went on to
- * other requests: such a place breaks off.
+ * with a full buffer. Not if its thread has ended, was parked or went on to other requests, or that
+ * of another body from the same place did: such a place breaks off. Nor if an event loop let it go.
  */
 static bool is_on_its_way(const struct rules_context *context, const struct model_body *body) {
     const struct model_process *process = body->process;
-    if (body->raw.reads < READS_OF_A_PAUSED_READER || went_on(body)) return false;
+    if (body->raw.reads < READS_OF_A_PAUSED_READER || went_on(body) ||
+        body->connection->raw.epoll_change_ns != 0 ||
+        !is_between_calls(process, body->raw.reader_tid))
+        return false;
     for (size_t i = 0; i < process->body_count; i++) {
         const struct model_body *other = &process->bodies[i];
         if (other->raw.request_stack == body->raw.request_stack && went_on(other) &&
@@ -182,4 +193,15 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
     uint64_t progress = body_progress(body);
     return body->process->orderly ? judge_at_exit(context, body, progress)
                                   : judge_in_flight(context, body, progress);
+}
+
+bool rules_sent_by_own_worker(const struct model_connection *connection, uint32_t tid) {
+    const struct model_process *process = connection->process;
+    if (tid == 0 || tid == connection->raw.opener_tid || connection->raw.connect_stack == 0) return false;
+    for (size_t i = 0; i < process->worker_count; i++) {
+        const struct trace_worker *raw = &process->workers[i].raw;
+        if (raw->tid == tid && process->workers[i].counted)
+            return raw->connections_used == 1 && raw->last_connection == connection->raw.id;
+    }
+    return false;
 }

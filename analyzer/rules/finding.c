@@ -79,6 +79,7 @@ static void finding_take_oldest(struct rules_context *context, struct report_fin
     finding->status = object->status;
     finding->bytes_read = object->bytes_read;
     finding->bytes_expected = object->bytes_expected;
+    finding->by_connect = object->by_connect_stack;
     finding->request = stack_shown(rules_stack(context, process, object->request_stack));
     finding->connect = stack_shown(rules_stack(context, process, object->connect_stack));
     finding->worker = stack_shown(rules_stack(context, process, object->worker_stack));
@@ -135,6 +136,7 @@ struct report_finding *rules_add(struct rules_context *context, const struct rul
     if (object->host || context->rule != &rule_blind)
         if (!rules_host_is_wanted(context, object->host)) return NULL;
     uint32_t id = object->by_worker_stack && object->worker_stack ? object->worker_stack
+                  : object->by_connect_stack                      ? object->connect_stack
                   : object->request_stack                         ? object->request_stack
                   : object->connect_stack                         ? object->connect_stack
                                                                   : object->worker_stack;
