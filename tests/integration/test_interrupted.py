@@ -133,26 +133,47 @@ def interrupted_ab(scratch, scheme):
         equal("opened", report["totals"]["bodies"]["opened"], 5)
 
 
-def interrupted_git(scratch, scheme):
-    """A clone whose server trickles: git's helper process is the client."""
-    git = need("git")
+def interrupted_group(scratch, scheme, argv, env):
+    """Signals as a terminal sends them: to the program and its helpers, which are the clients."""
     for number in signals(scheme):
-        argv = [git, "clone", "-q", origin.url(scheme, "/slow/2000000"), scratch.path("clone")]
-        env = {
-            "HOME": scratch.directory,
-            "GIT_SSL_NO_VERIFY": "1",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-        }
         process, folder = scratch.start(argv, env=env, start_new_session=True)
         try:
             harness.wait_until(
                 lambda f=folder: has_body(harness.trace_files(f)), "a body under way"
             )
-            os.killpg(process.pid, number)  # as a terminal would
+            os.killpg(process.pid, number)
         finally:
             harness.end(process, number)
         harness.no_error(harness.report(harness.trace_files(folder)))
+
+
+def interrupted_git(scratch, scheme):
+    url = origin.url(scheme, "/slow/2000000")
+    env = {"HOME": scratch.directory, "GIT_SSL_NO_VERIFY": "1", "GIT_CONFIG_NOSYSTEM": "1"}
+    interrupted_group(scratch, scheme, [need("git"), "clone", "-q", url, "clone"], env)
+
+
+def interrupted_apt(scratch, scheme):
+    os.chmod(scratch.directory, 0o755)  # its methods run as another user
+    for name in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
+        os.makedirs(scratch.path("apt", name))
+    settings = {
+        "Dir::State": scratch.path("apt/state"),
+        "Dir::State::status": scratch.write("apt/state/status", ""),
+        "Dir::Cache": scratch.path("apt/cache"),
+        "Dir::Etc": scratch.path("apt/etc"),
+        "Dir::Log": scratch.path("apt/log"),
+        "Dir::Etc::sourcelist": scratch.write(
+            "sources.list", f"deb [trusted=yes] {origin.url(scheme, '/slow/2000000')} ./\n"
+        ),
+        "Acquire::https::Verify-Peer": "false",
+        "Acquire::https::Verify-Host": "false",
+        "Acquire::http::Proxy": "DIRECT",
+        "Acquire::https::Proxy": "DIRECT",
+    }
+    words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    env = {"APT_CONFIG": scratch.write("empty.conf", "")}
+    interrupted_group(scratch, scheme, [need("apt-get"), "update", *words], env)
 
 
 def interrupted_run(scratch):
@@ -317,6 +338,7 @@ for tls in ("http", "https"):
     )
     suite.test(f"ab interrupted, terminated, killed ({tls})", tls)(interrupted_ab)
     suite.test(f"git interrupted, terminated, killed ({tls})", tls)(interrupted_git)
+    suite.test(f"apt-get interrupted, terminated, killed ({tls})", tls)(interrupted_apt)
     suite.test(f"a long poll by curl ({tls})", tls, "/longpoll/60", ["curl", "-sk"])(waits)
     suite.test(
         f"a long poll by Python ({tls})", tls, "/longpoll/60", [harness.PYTHON, "-c", PYTHON_READ]
