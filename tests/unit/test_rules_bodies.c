@@ -200,11 +200,21 @@ START_TEST(a_reader_with_a_limit_of_its_own_is_paused) {
     struct trace_connection *connection = builder_connection(builder);
     struct trace_body *body = builder_body(builder, connection);
     body->reads = 100; /* all at once, and now it waits until its rate allows more */
+    struct trace_worker *reader =
+        builder_worker(builder, connection, 1000, true, true, TRACE_WAIT_NONE);
     builder_running(builder);
     judge_at(60);
     expect_nothing();
     judge_at(62);
     expect("unclosed-body", SEVERITY_WARNING, 1);
+    reader->wait = TRACE_WAIT_COND; /* a pool's thread that waits for its next job */
+    judge_at(60);
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    reader->wait = TRACE_WAIT_NONE;
+    connection->epoll_change_ns = builder_time(12); /* an event loop let it go */
+    judge_at(60);
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    connection->epoll_change_ns = 0;
     builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
                                                 .tid = 1000,
                                                 .time_ns = builder_time(30),
@@ -219,6 +229,7 @@ START_TEST(the_last_of_those_that_broke_off_is_one_of_them) {
                                               builder_connection(builder)};
     for (int i = 0; i < 2; i++)
         builder_body(builder, connections[i])->reads = 100;
+    builder_worker(builder, connections[0], 1000, true, true, TRACE_WAIT_NONE);
     builder_running(builder);
     judge_at(60);
     expect_nothing();
