@@ -106,6 +106,30 @@ START_TEST(an_epoll_set_that_is_waited_on_now) {
 }
 END_TEST
 
+START_TEST(a_library_thread_that_sends_is_not_the_caller) {
+    const uint32_t sender = builder_stack(builder, 0x900, 2);
+    for (unsigned i = 0; i < 4; i++) {
+        struct trace_connection *connection = builder_connection(builder);
+        connection->connect_stack = builder_stack(builder, i % 2 ? 0x300 : 0x500, 3);
+        struct trace_body *body = builder_body(builder, connection);
+        body->request_stack = sender;
+        body->asker_tid = 2000 + i;
+        struct trace_worker *worker =
+            builder_worker(builder, connection, 2000 + i, false, true, TRACE_WAIT_COND);
+        worker->wait_address = 0x1000 + i;
+    }
+    judge();
+    size_t findings = 0;
+    for (size_t i = 0; i < report->finding_count; i++) {
+        if (strcmp(report->findings[i]->rule->id, "unclosed-body") != 0) continue;
+        findings++;
+        ck_assert_uint_eq(report->findings[i]->count, 2);
+        ck_assert(report->findings[i]->by_connect);
+    }
+    ck_assert_uint_eq(findings, 2); /* one for each place that asked for connections */
+}
+END_TEST
+
 START_TEST(starved_is_never_a_finding) {
     struct trace_connection *connection = builder_connection(builder);
     builder_body(builder, connection);
@@ -315,6 +339,7 @@ int main(void) {
         never_when_it_is_being_polled,
         an_event_loop_that_has_it_in_its_set,
         an_epoll_set_that_is_waited_on_now,
+        a_library_thread_that_sends_is_not_the_caller,
         starved_is_never_a_finding,
         progressing_within_the_grace,
         a_killed_process_is_judged_at_its_last_moment,
