@@ -197,7 +197,10 @@ void target_inspect(struct target *t, const char *command) {
         t->path = interpreter;
     }
     struct elf_file elf;
-    elf_file_read(&elf, t->path);
+    /* the loader takes a program's $ORIGIN from /proc/self/exe: behind all links */
+    char *real = realpath(t->path, NULL);
+    elf_file_read(&elf, real ? real : t->path);
+    free(real);
     t->loader = elf.loader ? strdup(elf.loader) : NULL;
     t->musl = elf.loader && strstr(elf.loader, "ld-musl");
     t->runtime = target_runtime_of(t->path, &elf);

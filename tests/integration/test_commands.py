@@ -209,6 +209,26 @@ def static(scratch):
     check(doctor.status == 0 and b"static" in doctor.output and b"Nothing of this program" in doctor.output, lambda: doctor.output)
 
 
+@suite.test("doctor finds the libraries beside a program that is called by a link")
+def doctor_origin(scratch):
+    compiler = need((os.environ.get("CC") or "gcc").split()[0])
+    scratch.folder("real/lib")
+    source = scratch.write("empty.c", "int other(void) { return 0; }\n")
+    main = scratch.write("main.c", "int other(void);\nint main(void) { return other(); }\n")
+    library = scratch.path("real", "lib", "libother.so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    subprocess.run(
+        [compiler, "-o", scratch.path("real", "program"), main, library, "-Wl,-rpath,$ORIGIN/lib"],
+        check=True,
+    )
+    os.symlink("real/program", scratch.path("link"))
+    result = call(scratch, "doctor", "--", scratch.path("link"))
+    check(b"libother" not in result.output, lambda: result.output)
+    os.unlink(library)
+    result = call(scratch, "doctor", "--", scratch.path("link"))
+    check(b"libother.so: was not found" in result.output, lambda: result.output)
+
+
 @suite.test("doctor names what is followed, and runs nothing")
 def doctor(scratch):
     touched = scratch.path("touched")
