@@ -54,7 +54,7 @@ PRELOAD_CFLAGS = $(COMMON) -O2 -fPIC -fvisibility=hidden -ftls-model=initial-exe
     -ffunction-sections -fdata-sections -fno-stack-protector -U_FORTIFY_SOURCE -Ipreload \
     -DHAVE_PRIVATE_LIBUNWIND=$(HAVE_LIBUNWIND) $(if $(LIBUNWIND_FOUND),-isystem $(LIBUNWIND)/include)
 PRELOAD_LDFLAGS = -shared -static-libgcc -Wl,-soname,libhttpleak.so -Wl,--version-script=$(BUILD)/obj/exports.map \
-    -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,--as-needed -Wl,--hash-style=gnu -Wl,-z,now \
+    -Wl,--exclude-libs,ALL -Wl,--wrap=dl_iterate_phdr -Wl,--gc-sections -Wl,--as-needed -Wl,--hash-style=gnu -Wl,-z,now \
     -Wl,-z,noexecstack -Wl,-z,text -Wl,-z,defs -Wl,-Map=$(BUILD)/obj/libhttpleak.map $(PRELOAD_LAYOUT)
 # Every process pays for mapping this: two segments instead of five, the small variables on one page, and none of the compiler's
 # start files (30 us of 80). Without RELRO, because the table of real functions has to be writable anyway.

@@ -2,7 +2,6 @@
  * Whether there is room for taking a stack: a thread may be as small as 16 KiB, a signal handler's own stack 8 KiB, and a
  * coroutine's whatever its author measured without us.
  */
-#include <errno.h>
 #include <signal.h>
 #include <sys/auxv.h>
 
@@ -31,18 +30,13 @@ static bool is_main_stack(uintptr_t here) {
     return top - here < MAIN_STACK_MOST;
 }
 
-/* The kernel fetches the mask first (EFAULT), then refuses the 0 (EINVAL): nothing changes, and every sandbox allows it. */
-static bool is_readable(uintptr_t address) {
-    return sys_call(SYS_rt_sigprocmask, -1, address & ~(uintptr_t)7, 0, 8) == -EINVAL;
-}
-
 /* A signal handler's stack, or a coroutine's. */
 static bool has_room_elsewhere(uintptr_t here) {
     stack_t signals = {0};
     if (!sys_is_confined() && sys_call(SYS_sigaltstack, 0, &signals) == 0 &&
         signals.ss_flags & SS_ONSTACK)
         return here - (uintptr_t)signals.ss_sp >= ROOM_NEEDED;
-    return is_readable(here - ROOM_NEEDED);
+    return sys_is_readable(here - ROOM_NEEDED);
 }
 
 void stack_refuse(void) {

@@ -45,6 +45,14 @@ static inline bool sys_is_plausible(const volatile void *p) {
     return (intptr_t)p >= 4096;
 }
 /*
+ * Whether the eight bytes are mapped. The kernel fetches the mask first (EFAULT), then refuses what shall be done with it (EINVAL):
+ * nothing changes, and every sandbox allows it.
+ */
+static inline bool sys_is_readable(uintptr_t address) {
+    return sys_call6(SYS_rt_sigprocmask, -1, (long)(address & ~(uintptr_t)7), 0, 8, 0, 0) ==
+           -22 /* EINVAL */;
+}
+/*
  * Around what a signal handler may not cut in two by jumping away (siglongjmp): the loader's lock, the making of the trace.
  * Nothing that may fault belongs in between.
  */

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "record/gate.h"
+#include "record/loader.h"
 #include "record/options.h"
 #include "record/summary.h"
 #include "record/sys.h"
@@ -142,6 +143,7 @@ bool process_fork_child(void) {
 
 void process_after_fork(void) {
     gate_after_fork();
+    loader_after_fork();
     process_pid = sys_getpid();
     process_generation++;
     end_status_known = false;

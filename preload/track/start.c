@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "record/loader.h"
 #include "record/options.h"
 #include "track/process.h"
 
@@ -37,6 +38,7 @@ static struct thread_start *start_take(void) {
 struct thread_start *worker_start_new(void *(*function)(void *), int (*c11_function)(void *),
                                       void *argument, bool detached) {
     if (!process_active) return NULL;
+    loader_find_lock();
     struct thread_start *start = start_take();
     if (!start) return NULL;
     start->function = function;

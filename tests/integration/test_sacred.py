@@ -10,7 +10,7 @@ from harness import check, equal  # noqa: E402
 suite = harness.Suite()
 origin = suite.stack.enter_context(harness.Origin())
 BYTES = "/bytes/65536"
-MODES = ["refused", "select", "small-stacks", "strict"]
+MODES = ["refused", "select", "small-stacks", "strict", "loader-lock"]
 
 
 def same(scratch, argv, status=3, **options):

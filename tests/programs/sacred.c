@@ -4,9 +4,11 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -227,13 +229,52 @@ static void sacred_strict(void) {
     }
 }
 
+/* ---- a fork while another thread is inside the loader: the child may do what signal handlers may ---- */
+
+static sem_t inside, leave;
+
+static int stay_inside(struct dl_phdr_info *info, size_t size, void *unused) {
+    (void)info, (void)size, (void)unused;
+    sem_post(&inside);
+    sem_wait(&leave);
+    return 1;
+}
+
+static void *hold_the_loader(void *unused) {
+    dl_iterate_phdr(stay_inside, NULL);
+    return unused;
+}
+
+static void sacred_loader_lock(void) {
+    sem_init(&inside, 0, 0), sem_init(&leave, 0, 0);
+    request_size = raw_request(&url, request, sizeof request);
+    for (int traced = 0; traced < 2; traced++) {
+        pthread_t thread;
+        int status = 0;
+        if (traced) fetch();
+        if (pthread_create(&thread, NULL, hold_the_loader, NULL) != 0) raw_die("pthread_create");
+        sem_wait(&inside);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(10);
+            fetch();
+            _exit(7);
+        }
+        waitpid(child, &status, 0);
+        say("child", status);
+        sem_post(&leave);
+        pthread_join(thread, NULL);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } modes[] = {{"refused", sacred_refused},
              {"select", sacred_select},
              {"small-stacks", sacred_small_stacks},
-             {"strict", sacred_strict}};
+             {"strict", sacred_strict},
+             {"loader-lock", sacred_loader_lock}};
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
