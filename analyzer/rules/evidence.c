@@ -59,14 +59,18 @@ static bool is_in_event_loop(const struct rules_context *context,
 }
 
 /*
- * The event loop itself was closed around it a moment before the end, as a program does that stops
- * in order with requests in flight. A thread that asked for something after that went on without it.
+ * The event loop itself was closed around it a moment before the end, or it was taken out of the
+ * loop while nothing waited to be read, as programs do that stop in order with requests in flight.
+ * A thread that asked for something after that went on without it.
  */
 static bool is_in_loop_that_ended(const struct rules_context *context,
                                   const struct model_connection *connection) {
     const struct trace_connection *raw = &connection->raw;
     const struct model_process *process = connection->process;
-    if (!process->orderly || raw->epoll_interest || raw->epoll_set == 0) return false;
+    if (!process->orderly || raw->epoll_interest || raw->epoll_wait_ns == 0) return false;
+    bool starved =
+        connection->bytes == MODEL_BYTES_NONE && raw->epoll_wait_ns >= raw->read_progress_ns;
+    if (raw->epoll_set == 0 && !starved) return false;
     if (connection->body && connection->body->asker_last_ns > raw->epoll_change_ns) return false;
     return rules_age(process, raw->epoll_change_ns) <= context->grace_ns &&
            rules_age(process, raw->epoll_wait_ns) <= context->grace_ns;

@@ -279,6 +279,12 @@ START_TEST(an_event_loop_that_was_closed_just_before_the_end) {
     connection->epoll_set = 0; /* it was taken out of the set */
     judge();
     expect("unclosed-body", SEVERITY_ERROR, 1);
+    connection->rx_queued = 0; /* ... and nothing waited: a server that stops, as lighttpd does */
+    judge();
+    expect_nothing();
+    connection->read_progress_ns = builder_time(17.5); /* it read on by itself, and gave up */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
     connection->epoll_set = 7;
     builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
                                                 .tid = 1000,
