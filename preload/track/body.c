@@ -1,5 +1,4 @@
 /* Response bodies on the wire: opened by a head, ended by framing, by the program or by the peer. */
-#include "track/half.h"
 #include "track/body.h"
 #include "track/handle.h"
 #include "track/worker.h"
@@ -26,14 +25,15 @@ static uint16_t body_framing(enum http1_framing framing) {
     }
 }
 
-/* The slot's line that other threads' commits write too: see exchange.c. The write half guards it. */
+/*
+ * The slot's line that commits of a writing thread write too, other fields of it: no lock for that, two that meet still leave
+ * the sequence even.
+ */
 static void show_body(struct connection *c, uint32_t place, uint64_t id) {
-    const bool locked = connection_lock_write(c);
     slot_begin(&c->slot->exchange_seq);
     c->slot->body_slot = place;
     c->slot->body_id = id;
     slot_end(&c->slot->exchange_seq);
-    if (locked) connection_unlock_write(c);
 }
 
 void body_open(struct connection *c, const struct exchange *exchange, const struct http1_response_head *head, uint64_t now) {
