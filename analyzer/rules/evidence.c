@@ -134,24 +134,29 @@ static bool went_on(const struct model_body *body) {
     return body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
 }
 
-/* The thread is there and not parked: it sleeps, computes, or waits for something that is no connection. */
-static bool is_between_calls(const struct model_process *process, uint32_t tid) {
-    for (size_t i = 0; i < process->worker_count; i++)
-        if (process->workers[i].raw.tid == tid)
-            return process->workers[i].raw.wait == TRACE_WAIT_NONE;
+/* The thread is there and not parked: it sleeps, computes, or waits for something else. */
+static bool is_about(const struct model_process *process, uint32_t tid) {
+    for (size_t i = 0; i < process->worker_count; i++) {
+        const struct trace_worker *raw = &process->workers[i].raw;
+        if (raw->tid == tid)
+            return raw->wait == TRACE_WAIT_NONE || raw->wait == TRACE_WAIT_POLL ||
+                   raw->wait == TRACE_WAIT_EPOLL;
+    }
     return false;
 }
 
 /*
  * It took much at once, and since then nothing: a limit on its rate (curl --limit-rate), a player
- * with a full buffer. Not if its thread has ended, was parked or went on to other requests, or that
- * of another body from the same place did: such a place breaks off. Nor if an event loop let it go.
+ * with a full buffer, a proxy whose client is slow. Not if its thread has ended, was parked or went
+ * on to other requests, or that of another body from the same place did: such a place breaks off.
+ * Nor if an event loop let it go.
  */
 static bool is_on_its_way(const struct rules_context *context, const struct model_body *body) {
     const struct model_process *process = body->process;
     if (body->raw.reads < READS_OF_A_PAUSED_READER || went_on(body) ||
-        body->connection->raw.epoll_change_ns != 0 ||
-        !is_between_calls(process, body->raw.reader_tid))
+        !is_about(process, body->raw.reader_tid))
+        return false;
+    if (body->connection->raw.epoll_change_ns != 0 && !body->connection->raw.epoll_interest)
         return false;
     for (size_t i = 0; i < process->body_count; i++) {
         const struct model_body *other = &process->bodies[i];

@@ -238,6 +238,13 @@ START_TEST(a_reader_with_a_limit_of_its_own_is_paused) {
     connection->epoll_change_ns = builder_time(12); /* an event loop let it go */
     judge_at(60);
     expect("unclosed-body", SEVERITY_ERROR, 1);
+    connection->epoll_interest = connection->epoll_edge = 1; /* or has it still: a proxy */
+    connection->epoll_wait_ns = builder_time(59);
+    reader->wait = TRACE_WAIT_EPOLL;
+    judge_at(60);
+    expect_nothing();
+    reader->wait = TRACE_WAIT_NONE;
+    connection->epoll_interest = 0;
     connection->epoll_change_ns = 0;
     builder_event(builder, (struct trace_event){.type = TRACE_EVENT_REQUEST,
                                                 .tid = 1000,
