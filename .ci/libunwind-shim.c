@@ -82,7 +82,8 @@ int shim_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *a
 
 int shim_pthread_mutex_lock(pthread_mutex_t *mutex) {
     int *word = (int *)(void *)mutex, free_word = 0;
-    if (__atomic_compare_exchange_n(word, &free_word, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return 0;
+    if (__atomic_compare_exchange_n(word, &free_word, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return 0;
     while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0)
         kernel(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
     return 0;

@@ -186,8 +186,9 @@ void write_finding(const struct report_finding *finding, const struct paper *pap
     if (asked->count) write_stack(paper, "asked for in", asked, options);
     if (finding->by_connect && finding->request.count)
         write_stack(paper, "sent in", &finding->request, options);
-    if (!finding->by_connect && finding->connect.count && (!finding->request.count || options->verbose ||
-                                   !same_entry(&finding->request, &finding->connect)))
+    if (!finding->by_connect && finding->connect.count &&
+        (!finding->request.count || options->verbose ||
+         !same_entry(&finding->request, &finding->connect)))
         write_stack(paper, "connected in", &finding->connect, options);
     write_request(finding, paper);
     if (finding->tag_count) {

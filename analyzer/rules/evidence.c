@@ -206,7 +206,8 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
 
 bool rules_sent_by_own_worker(const struct model_connection *connection, uint32_t tid) {
     const struct model_process *process = connection->process;
-    if (tid == 0 || tid == connection->raw.opener_tid || connection->raw.connect_stack == 0) return false;
+    if (tid == 0 || tid == connection->raw.opener_tid || connection->raw.connect_stack == 0)
+        return false;
     for (size_t i = 0; i < process->worker_count; i++) {
         const struct trace_worker *raw = &process->workers[i].raw;
         if (raw->tid == tid && process->workers[i].counted)

@@ -29,7 +29,8 @@
 extern "C" {
 #endif
 
-#define HTTPLEAK_CLIENT_ASK 0x48544c4bL /* second argument of the question; the third is where the answer goes */
+#define HTTPLEAK_CLIENT_ASK                                                                        \
+    0x48544c4bL /* second argument of the question; the third is where the answer goes */
 
 #ifndef __cplusplus
 extern long syscall(long number, ...); /* strict C modes leave it undeclared */
@@ -47,7 +48,8 @@ struct httpleak_client {
 };
 
 static const struct httpleak_client httpleak_client_unasked = {0, NULL, NULL, NULL, NULL};
-static const struct httpleak_client *httpleak_client_state = &httpleak_client_unasked; /* NULL: no recorder here */
+static const struct httpleak_client *httpleak_client_state =
+    &httpleak_client_unasked; /* NULL: no recorder here */
 
 static inline const struct httpleak_client *httpleak_client_ask(void) {
     const struct httpleak_client *answer = NULL;
@@ -60,16 +62,18 @@ static inline const struct httpleak_client *httpleak_client_ask(void) {
 }
 
 static inline const struct httpleak_client *httpleak_client_here(void) {
-    const struct httpleak_client *client = __atomic_load_n(&httpleak_client_state, __ATOMIC_ACQUIRE);
+    const struct httpleak_client *client =
+        __atomic_load_n(&httpleak_client_state, __ATOMIC_ACQUIRE);
     return client == &httpleak_client_unasked ? httpleak_client_ask() : client;
 }
 
-#define HTTPLEAK_CLIENT_CALL(call)                                                                                     \
-    do {                                                                                                               \
-        if (__builtin_expect(__atomic_load_n(&httpleak_client_state, __ATOMIC_RELAXED) != NULL, 0)) {                  \
-            const struct httpleak_client *client = httpleak_client_here();                                             \
-            if (client) client->call;                                                                                  \
-        }                                                                                                              \
+#define HTTPLEAK_CLIENT_CALL(call)                                                                 \
+    do {                                                                                           \
+        if (__builtin_expect(__atomic_load_n(&httpleak_client_state, __ATOMIC_RELAXED) != NULL,    \
+                             0)) {                                                                 \
+            const struct httpleak_client *client = httpleak_client_here();                         \
+            if (client) client->call;                                                              \
+        }                                                                                          \
     } while (0)
 
 static inline void httpleak_body_opened(const void *handle, int fd) {

@@ -16,6 +16,7 @@
  * that the process was killed inside the update ("torn"): the other fields of that part are old or new, never wild.
  * All fields are naturally aligned; counters are 8-byte and updated by relaxed atomic adds.
  */
+/* clang-format off: one field a line, its meaning beside it */
 #ifndef HTTPLEAK_TRACE_H
 #define HTTPLEAK_TRACE_H
 

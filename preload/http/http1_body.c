@@ -27,7 +27,8 @@ void http1_body_begin(struct http1_body *body, enum http1_framing framing, uint6
 
 bool http1_body_take(struct http1_body *body, uint64_t n) {
     if (body->state == BODY_UNTIL_CLOSE) return true;
-    if ((body->state != BODY_LENGTH && body->state != BODY_DATA) || n >= body->remaining) return false;
+    if ((body->state != BODY_LENGTH && body->state != BODY_DATA) || n >= body->remaining)
+        return false;
     body->remaining -= n;
     return true;
 }

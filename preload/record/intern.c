@@ -164,10 +164,11 @@ uint32_t intern_string_find(const char *s, size_t n) {
     const struct string_key key = {s, (uint32_t)n, trace_string_hash(s, (uint32_t)n)};
     const uint64_t hash = key.hash * MIX;
     for (uint32_t probe = 0; probe < PROBES; probe++) {
-        const uint64_t entry =
-            __atomic_load_n(&entries[((uint32_t)(hash >> 20) + probe) & strings.mask], __ATOMIC_ACQUIRE);
+        const uint64_t entry = __atomic_load_n(
+            &entries[((uint32_t)(hash >> 20) + probe) & strings.mask], __ATOMIC_ACQUIRE);
         if (entry == 0) return 0;
-        if ((uint32_t)(entry >> 32) == (uint32_t)(hash >> 32) && string_equal(m, (uint32_t)entry, &key))
+        if ((uint32_t)(entry >> 32) == (uint32_t)(hash >> 32) &&
+            string_equal(m, (uint32_t)entry, &key))
             return (uint32_t)entry;
     }
     return 0;

@@ -19,7 +19,8 @@ uint32_t intern_string_find(const char *s, size_t n);
 static inline int intern_string_is(uint32_t id, const char *s, size_t n) {
     const struct trace_map *t = trace;
     if (!t || id == 0) return 0;
-    const struct trace_string *string = (const struct trace_string *)(const void *)(t->strings + (uint64_t)id * 8);
+    const struct trace_string *string =
+        (const struct trace_string *)(const void *)(t->strings + (uint64_t)id * 8);
     return string->length == n && memcmp(string->bytes, s, n) == 0;
 }
 /* n program counters, innermost first. The recorder's own innermost frames are left out. */
@@ -30,7 +31,8 @@ uint32_t intern_site(uint32_t host, uint32_t stack);
 
 static inline struct trace_site *site_at(uint32_t id) {
     struct trace_map *t = trace;
-    return t ? &t->sites[id] : 0; /* site 0 takes what found no place; readers see it as "unknown" */
+    return t ? &t->sites[id]
+             : 0; /* site 0 takes what found no place; readers see it as "unknown" */
 }
 
 /* Drops the private tables; trace_open makes new ones. */

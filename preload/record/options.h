@@ -14,7 +14,8 @@ struct options {
     uint64_t max_trace;           /* bytes, default 64 MiB; suffixes k, m, g */
     uint32_t max_traces;          /* trace files in one directory, default 1000 */
     bool summary, children, record_paths, record_argv, verbose;
-    bool active; /* false: only= or skip= leave this program out, or children=0 in a child of a traced process */
+    bool
+        active; /* false: only= or skip= leave this program out, or children=0 in a child of a traced process */
 };
 extern struct options options;
 

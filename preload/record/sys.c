@@ -75,8 +75,7 @@ bool sys_is_confined(void) {
 static bool stderr_is_ours_to_write(void) {
     struct stat st;
     if (sys_call(SYS_fstat, 2, &st) != 0) return false;
-    if (stderr_usable && st.st_dev == stderr_device && st.st_ino == stderr_inode)
-        return true;
+    if (stderr_usable && st.st_dev == stderr_device && st.st_ino == stderr_inode) return true;
     if (S_ISCHR(st.st_mode)) return true;
     long flags = sys_call(SYS_fcntl, 2, F_GETFL, 0);
     return S_ISREG(st.st_mode) && flags >= 0 && (flags & O_APPEND);

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct text { /* a bounded buffer that is always NUL terminated; what does not fit is cut and `cut` says so */
+struct
+    text { /* a bounded buffer that is always NUL terminated; what does not fit is cut and `cut` says so */
     char *bytes;
     size_t size, length;
     int cut;

@@ -78,7 +78,8 @@ static void remember_exe(void) {
 __attribute__((cold)) void trace_prepare(int argc, char **argv) {
     struct trace_process *p = &trace_process;
     sys_remember_stderr();
-    p->argv_size = p->argv_truncated = 0; /* the rest is zero: each page touched costs the start-up a fault */
+    p->argv_size = p->argv_truncated =
+        0; /* the rest is zero: each page touched costs the start-up a fault */
     p->forked_ns = 0;
     p->exe[0] = 0;
     p->pid = (uint32_t)sys_getpid();

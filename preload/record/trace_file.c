@@ -220,8 +220,8 @@ static long first_free_name(struct text *why, long (*make)(long), long argument)
 
 static long make_by_name(long unused) {
     (void)unused;
-    return sys_call(SYS_openat, AT_FDCWD, trace_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    0600);
+    return sys_call(SYS_openat, AT_FDCWD, trace_path,
+                    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 /* Never over anything, never through a link: linkat fails with EEXIST, as O_EXCL does. */
@@ -292,15 +292,18 @@ static void give_up(struct trace_file *f, long fd) {
 static long create_nameless(struct trace_file *f, struct text *why) {
     struct text name = TEXT_ON(trace_path);
     if (!trace_file_name(&name, default_directory(), 0)) return -ENOSYS;
-    const long fd = sys_call(SYS_openat, AT_FDCWD, directory_of_trace(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    const long fd =
+        sys_call(SYS_openat, AT_FDCWD, directory_of_trace(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (fd < 0) return -ENOSYS;
     long r = fill_file(f, fd);
     if (r >= 0) {
         r = first_free_name(why, make_by_link, fd);
         if (r < 0 && r != -EMFILE && r != -EEXIST && r != -ENAMETOOLONG) r = -ENOSYS;
     }
-    if (r < 0) give_up(f, fd);
-    else sys_call(SYS_close, fd);
+    if (r < 0)
+        give_up(f, fd);
+    else
+        sys_call(SYS_close, fd);
     return r;
 }
 

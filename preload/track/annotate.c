@@ -23,10 +23,12 @@ static void body_closed(const void *handle) {
     errno = saved;
 }
 static void role(int which) {
-    if (which >= TRACE_ROLE_READER && which <= TRACE_ROLE_BOTH) worker_role((enum trace_worker_role)which);
+    if (which >= TRACE_ROLE_READER && which <= TRACE_ROLE_BOTH)
+        worker_role((enum trace_worker_role)which);
 }
 
-static const struct httpleak_client client = {sizeof client, body_opened, body_drained, body_closed, role};
+static const struct httpleak_client client = {sizeof client, body_opened, body_drained, body_closed,
+                                              role};
 
 bool annotate_asked(long question, const struct httpleak_client **answer) {
     if (question != HTTPLEAK_CLIENT_ASK || !answer || !process_active) return false;

@@ -7,7 +7,8 @@
 
 static uint64_t last_id;
 
-static uint32_t body_flags(const struct exchange *exchange, const struct http1_response_head *head) {
+static uint32_t body_flags(const struct exchange *exchange,
+                           const struct http1_response_head *head) {
     uint32_t flags = 0;
     if (head->event_stream) flags |= TRACE_BODY_EVENT_STREAM;
     if (head->grpc) flags |= TRACE_BODY_GRPC;
@@ -36,7 +37,8 @@ static void show_body(struct connection *c, uint32_t place, uint64_t id) {
     slot_end(&c->slot->exchange_seq);
 }
 
-void body_open(struct connection *c, const struct exchange *exchange, const struct http1_response_head *head, uint64_t now) {
+void body_open(struct connection *c, const struct exchange *exchange,
+               const struct http1_response_head *head, uint64_t now) {
     const uint32_t index = slot_take(TRACE_REGION_BODY);
     c->body = NULL;
     if (index == UINT32_MAX) return;
@@ -63,8 +65,12 @@ void body_open(struct connection *c, const struct exchange *exchange, const stru
     slot_end(&body->seq);
     c->body = body;
     show_body(c, index + 1, body->id);
-    struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN, .object = body->id, .a = body->expected, .b = body->site,
-                                .stack = body->request_stack, .arg = body->framing};
+    struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN,
+                                .object = body->id,
+                                .a = body->expected,
+                                .b = body->site,
+                                .stack = body->request_stack,
+                                .arg = body->framing};
     connection_note(c, &event, now);
 }
 
@@ -103,7 +109,8 @@ static void body_free(struct connection *c) {
 }
 
 void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
-    static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED, TRACE_EVENT_BODY_FAILED};
+    static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
+                                     TRACE_EVENT_BODY_FAILED};
     struct trace_body *body = c->body;
     if (!body) return;
     struct trace_site *site = site_at(body->site);
@@ -114,12 +121,17 @@ void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
     const uint32_t flags = __atomic_load_n(&body->flags, __ATOMIC_ACQUIRE);
     if (outcome == BODY_DISCARDED) body_sample(site, body, now);
     /* The journal first: who replays it must see the end before what a late handle makes of it. */
-    struct trace_event event = {.type = types[outcome], .object = body->id, .a = body->bytes_read, .b = body->max_stall_ns};
+    struct trace_event event = {
+        .type = types[outcome], .object = body->id, .a = body->bytes_read, .b = body->max_stall_ns};
     connection_note(c, &event, now);
     if (flags & TRACE_BODY_HANDLE_SEEN) {
-        if (handle_body_ended((const void *)(uintptr_t)body->handle, body->id, outcome == BODY_DRAINED)) body_sample(site, body, now);
+        if (handle_body_ended((const void *)(uintptr_t)body->handle, body->id,
+                              outcome == BODY_DRAINED))
+            body_sample(site, body, now);
     }
-    c->last_body = (struct body_last){.id = body->id, .site = body->site, .drained = outcome == BODY_DRAINED,
+    c->last_body = (struct body_last){.id = body->id,
+                                      .site = body->site,
+                                      .drained = outcome == BODY_DRAINED,
                                       .handle_seen = flags & TRACE_BODY_HANDLE_SEEN};
     show_body(c, 0, 0);
     body_free(c);

@@ -6,9 +6,9 @@
 
 #include "record/sys.h"
 #include "record/text.h"
-#include "track/half.h"
 #include "track/body.h"
 #include "track/connection.h"
+#include "track/half.h"
 #include "track/host.h"
 #include "track/process.h"
 #include "track/tls.h"
@@ -25,8 +25,11 @@ static struct connection *private_part(uint32_t index) {
     if (!chunk) {
         struct connection *fresh = sys_memory(CONNECTION_CHUNK * sizeof *fresh);
         if (!fresh) return NULL;
-        if (__atomic_compare_exchange_n(place, &chunk, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) chunk = fresh;
-        else sys_memory_free(fresh, CONNECTION_CHUNK * sizeof *fresh);
+        if (__atomic_compare_exchange_n(place, &chunk, fresh, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            chunk = fresh;
+        else
+            sys_memory_free(fresh, CONNECTION_CHUNK * sizeof *fresh);
     }
     return &chunk[index % CONNECTION_CHUNK];
 }
@@ -62,8 +65,11 @@ void connection_set_host(struct connection *c, uint32_t name, uint16_t port) {
     slot->host = host;
     slot->site = site;
     slot_end(&slot->seq);
-    struct trace_event event = {
-        .type = TRACE_EVENT_CONNECTION_HOST, .a = host, .b = site, .arg = slot->protocol, .stack = slot->connect_stack};
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_HOST,
+                                .a = host,
+                                .b = site,
+                                .arg = slot->protocol,
+                                .stack = slot->connect_stack};
     connection_note(c, &event, clock_now());
 }
 
@@ -72,7 +78,8 @@ void connection_set_host(struct connection *c, uint32_t name, uint16_t port) {
 static bool is_stream(int fd) {
     int type = 0;
     uint32_t size = sizeof type;
-    return sys_call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    return sys_call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+           type == SOCK_STREAM;
 }
 
 /* Peer as text: "unix:PATH" for Unix sockets, since that is also their host name. */
@@ -85,8 +92,10 @@ static uint32_t peer_string(const struct sockaddr *address, socklen_t size) {
 }
 
 static uint16_t peer_port(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET) return ntohs(((const struct sockaddr_in *)address)->sin_port);
-    if (address->sa_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    if (address->sa_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    if (address->sa_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
     return 0;
 }
 
@@ -102,7 +111,8 @@ static uint32_t first_name(const struct sockaddr *address, socklen_t size, uint3
     return intern_string(buffer, end ? (size_t)(end - buffer) : text.length);
 }
 
-static void connection_create(int fd, const struct sockaddr *address, socklen_t size, bool established) {
+static void connection_create(int fd, const struct sockaddr *address, socklen_t size,
+                              bool established) {
     const uint32_t index = slot_take(TRACE_REGION_CONNECTION);
     if (index == UINT32_MAX) return;
     struct connection *c = private_part(index);
@@ -126,7 +136,8 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
     slot->opened_ns = now;
     slot->connect_stack = stack;
     slot->peer = peer;
-    slot->flags = (local ? TRACE_CONNECTION_UNIX : 0) | (established ? 0 : TRACE_CONNECTION_NONBLOCK);
+    slot->flags =
+        (local ? TRACE_CONNECTION_UNIX : 0) | (established ? 0 : TRACE_CONNECTION_NONBLOCK);
     slot->fd = fd;
     slot->fd_count = 1;
     slot->opener_tid = thread_tid();
@@ -137,8 +148,11 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
     __atomic_store_n(&c->id, slot->id, __ATOMIC_RELEASE);
     connection_fd_set(fd, connection_entry(c));
 
-    struct trace_event event = {
-        .type = TRACE_EVENT_CONNECTION_OPEN, .a = (uint64_t)fd, .b = peer, .stack = stack, .arg = (uint16_t)slot->state};
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_OPEN,
+                                .a = (uint64_t)fd,
+                                .b = peer,
+                                .stack = stack,
+                                .arg = (uint16_t)slot->state};
     connection_note(c, &event, now);
     struct trace_event host = {
         .type = TRACE_EVENT_CONNECTION_HOST, .a = slot->host, .b = slot->site, .stack = stack};
@@ -148,20 +162,26 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
     connection_sample_some(now);
 }
 
-void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result, int error) {
-    const bool pending = result < 0 && (error == EINPROGRESS || error == EINTR || error == EALREADY);
+void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result,
+                          int error) {
+    const bool pending =
+        result < 0 && (error == EINPROGRESS || error == EINTR || error == EALREADY);
     const bool done = result == 0 || (result < 0 && error == EISCONN);
     process_check_fork();
     struct connection *c = connection_of_fd(fd);
     if (c) {
         if (c->slot->state != TRACE_CONNECTION_CONNECTING) return;
-        if (done) connection_established(c);
-        else if (!pending) connection_fd_forget(c), connection_end(c, END_FAILED);
+        if (done)
+            connection_established(c);
+        else if (!pending)
+            connection_fd_forget(c), connection_end(c, END_FAILED);
         return;
     }
     if (result < 0 && error != EINPROGRESS && error != EINTR) return;
     if (!address || size < sizeof address->sa_family) return;
-    if (address->sa_family != AF_INET && address->sa_family != AF_INET6 && address->sa_family != AF_UNIX) return;
+    if (address->sa_family != AF_INET && address->sa_family != AF_INET6 &&
+        address->sa_family != AF_UNIX)
+        return;
     if (!is_stream(fd) || !process_may_trace()) return;
     if (!trace_open()) return;
     if ((unsigned)fd >= FD_LIMIT) {
@@ -174,8 +194,8 @@ void connection_connected(int fd, const struct sockaddr *address, socklen_t size
 void connection_established(struct connection *c) {
     uint32_t connecting = TRACE_CONNECTION_CONNECTING;
     if (__atomic_load_n(&c->slot->state, __ATOMIC_RELAXED) != connecting) return;
-    if (!__atomic_compare_exchange_n(&c->slot->state, &connecting, TRACE_CONNECTION_ESTABLISHED, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&c->slot->state, &connecting, TRACE_CONNECTION_ESTABLISHED,
+                                     false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return;
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_ESTABLISHED};
     connection_note(c, &event, clock_now());
@@ -240,10 +260,13 @@ void connection_end_now(struct connection *c) {
     struct trace_connection *slot = c->slot;
     enum connection_end how = (enum connection_end)c->ending;
     const uint64_t now = clock_now();
-    if (how != END_FOREIGN && slot->state == TRACE_CONNECTION_CONNECTING) how = END_FAILED;
-    else if (how != END_FOREIGN && how != END_FAILED && !counts_when_closed(c)) how = END_FOREIGN;
+    if (how != END_FOREIGN && slot->state == TRACE_CONNECTION_CONNECTING)
+        how = END_FAILED;
+    else if (how != END_FOREIGN && how != END_FAILED && !counts_when_closed(c))
+        how = END_FOREIGN;
 
-    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_CLOSE, .a = (uint64_t)slot->fd, .b = slot->site};
+    struct trace_event event = {
+        .type = TRACE_EVENT_CONNECTION_CLOSE, .a = (uint64_t)slot->fd, .b = slot->site};
     switch (how) {
     case END_FOREIGN:
         body_withdraw(c);

@@ -47,7 +47,8 @@ static inline bool fd_is_ours(int fd) {
 
 struct exchange { /* a request that was sent (or is being sent) and has no complete answer */
     enum http1_method_kind kind;
-    uint32_t committed; /* 0: the send that carries it has not returned yet; whoever sets it to 1 counts it */
+    uint32_t
+        committed; /* 0: the send that carries it has not returned yet; whoever sets it to 1 counts it */
     uint32_t method, path, stack, tid;
     uint32_t host, site; /* of the request */
     bool upgrade, no_reuse;
@@ -64,29 +65,30 @@ struct connection {
     uint64_t id; /* that of the slot; 0: free */
     struct trace_connection *slot;
     uint32_t index;
-    uint32_t read_lock, write_lock; /* 0 or the tid inside a hook of that half; held across no call of the program's */
-    uint32_t ending;                /* enum connection_end: who leaves a half last carries it out */
-    uint32_t exchanges;             /* committed requests other than CONNECT */
+    uint32_t read_lock,
+        write_lock; /* 0 or the tid inside a hook of that half; held across no call of the program's */
+    uint32_t ending;    /* enum connection_end: who leaves a half last carries it out */
+    uint32_t exchanges; /* committed requests other than CONNECT */
     uint32_t start_stack, start_tid; /* of the request whose head is going out */
     struct exchange_names {          /* of the newest request: the next one mostly has the same */
         uint32_t method, path, authority, host;
     } names;
-    uint32_t ring_head, ring_tail;  /* pushed by the writer, popped by the reader */
+    uint32_t ring_head, ring_tail; /* pushed by the writer, popped by the reader */
     struct exchange ring[EXCHANGE_RING];
     enum wire wire;
     bool via_proxy;
     uint16_t peer_port;
-    uint64_t tls_object;               /* address, 0: none */
-    uint64_t client_random;            /* hash of the ClientHello random, 0: not seen */
-    struct trace_body *body;           /* the open body being received */
-    struct body_last {                 /* the newest body that ended, for handles opened late */
+    uint64_t tls_object;     /* address, 0: none */
+    uint64_t client_random;  /* hash of the ClientHello random, 0: not seen */
+    struct trace_body *body; /* the open body being received */
+    struct body_last {       /* the newest body that ended, for handles opened late */
         uint64_t id;
         uint32_t site;
         bool drained, handle_seen;
     } last_body;
-    uint64_t stall_ns;                 /* before the read attempt under way */
-    bool eof;                          /* the peer's end was seen */
-    bool tunnel_fresh;                 /* a CONNECT was granted through TLS: what comes next may be TLS inside it */
+    uint64_t stall_ns; /* before the read attempt under way */
+    bool eof;          /* the peer's end was seen */
+    bool tunnel_fresh; /* a CONNECT was granted through TLS: what comes next may be TLS inside it */
     struct http1_request request;
     struct http1_response response;
 };
@@ -97,7 +99,8 @@ struct connection {
 extern struct connection *connection_chunks[CONNECTION_CHUNKS];
 static inline struct connection *connection_at(uint32_t slot_index) {
     if (slot_index >= FD_LIMIT) return NULL;
-    struct connection *chunk = __atomic_load_n(&connection_chunks[slot_index / CONNECTION_CHUNK], __ATOMIC_ACQUIRE);
+    struct connection *chunk =
+        __atomic_load_n(&connection_chunks[slot_index / CONNECTION_CHUNK], __ATOMIC_ACQUIRE);
     return chunk ? &chunk[slot_index % CONNECTION_CHUNK] : NULL;
 }
 /* An entry of the parent's in a fork child: marks it as shared there and forgets it. Always NULL. */
@@ -111,7 +114,8 @@ static inline struct connection *connection_of_fd(int fd) {
     const uint64_t entry = fd_entry(fd);
     if (entry == 0 || (entry & FD_EPOLL)) return NULL;
     process_check_fork();
-    if (__builtin_expect(fd_entry_generation(entry) != (process_generation & 0xff), 0)) return connection_inherited(fd, entry);
+    if (__builtin_expect(fd_entry_generation(entry) != (process_generation & 0xff), 0))
+        return connection_inherited(fd, entry);
     struct connection *c = connection_at(fd_entry_index(entry));
     return c && c->id != 0 && (c->id & 0xffffffu) == fd_entry_id(entry) ? c : NULL;
 }
@@ -121,7 +125,8 @@ uint64_t connection_entry(const struct connection *);
 extern int fd_highest;
 
 /* After connect(2) returned: result and error as the caller will see them. Creates the connection (and the trace) or completes it. */
-void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result, int error);
+void connection_connected(int fd, const struct sockaddr *address, socklen_t size, int result,
+                          int error);
 /* It carried bytes, or a poll said writable: a pending connect has succeeded. */
 void connection_established(struct connection *);
 /* Speaks no HTTP: forget it and all its fds. */
@@ -165,6 +170,7 @@ uint32_t connection_host_for(struct connection *, uint32_t name, uint16_t port);
 void connection_fd_set(int fd, uint64_t entry);
 void connection_fd_forget(struct connection *);
 void connection_flag(struct connection *, uint32_t flag);
-void connection_note(struct connection *, struct trace_event *, uint64_t now); /* journal, with id and tid filled in */
+void connection_note(struct connection *, struct trace_event *,
+                     uint64_t now); /* journal, with id and tid filled in */
 
 #endif

@@ -1,7 +1,7 @@
 /* The queue of outstanding requests and what it shows in the slot. */
-#include "track/half.h"
 #include "track/exchange.h"
 #include "record/options.h"
+#include "track/half.h"
 #include "track/host.h"
 #include "track/worker.h"
 
@@ -32,11 +32,14 @@ static size_t path_pattern(const char *path, char out[HTTP1_PATH_SIZE]) {
     while (*path) {
         const char *end = path + (*path == '/');
         bool varies = false;
-        for (; *end && *end != '/'; end++) varies |= *end >= '0' && *end <= '9';
+        for (; *end && *end != '/'; end++)
+            varies |= *end >= '0' && *end <= '9';
         size_t length = (size_t)(end - path);
         if (*path == '/') out[n++] = '/', path++, length--;
-        if (varies || length > PATH_SEGMENT_MOST) out[n++] = '*';
-        else memcpy(out + n, path, length), n += length;
+        if (varies || length > PATH_SEGMENT_MOST)
+            out[n++] = '*';
+        else
+            memcpy(out + n, path, length), n += length;
         path = end;
     }
     return n;
@@ -56,7 +59,8 @@ static uint32_t path_name(uint32_t last, const char *path) {
     if (known) return known;
     char pattern[HTTP1_PATH_SIZE];
     const size_t length = path_pattern(path, pattern);
-    return used < strings->size / 4 * 3 ? intern_string(pattern, length) : intern_string_find(pattern, length);
+    return used < strings->size / 4 * 3 ? intern_string(pattern, length)
+                                        : intern_string_find(pattern, length);
 }
 
 static uint32_t name_again(uint32_t last, const char *name) {
@@ -71,7 +75,8 @@ bool exchange_queue(struct connection *c, const struct http1_request_head *head)
     exchange->kind = head->kind;
     exchange->upgrade = head->upgrade;
     exchange->method = c->names.method = name_again(c->names.method, head->method);
-    exchange->path = c->names.path = options.record_paths ? path_name(c->names.path, head->path) : 0;
+    exchange->path = c->names.path =
+        options.record_paths ? path_name(c->names.path, head->path) : 0;
     exchange->stack = c->start_stack;
     exchange->tid = c->start_tid;
     exchange->host = request_host(c, head);
@@ -84,7 +89,8 @@ bool exchange_queue(struct connection *c, const struct http1_request_head *head)
 }
 
 /* The slot's line of the oldest unanswered request. */
-static void show_pending(struct connection *c, const struct exchange *exchange, uint64_t idle_since) {
+static void show_pending(struct connection *c, const struct exchange *exchange,
+                         uint64_t idle_since) {
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->exchange_seq);
     slot->pending_stack = exchange ? exchange->stack : 0;
@@ -105,8 +111,11 @@ static void first_exchange(struct connection *c, const struct exchange *exchange
     slot->protocol = TRACE_PROTOCOL_HTTP1;
     __atomic_fetch_or(&slot->flags, TRACE_CONNECTION_COUNTED, __ATOMIC_RELAXED);
     slot_end(&slot->seq);
-    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_HOST, .a = slot->host, .b = slot->site,
-                                .stack = slot->connect_stack, .arg = TRACE_PROTOCOL_HTTP1};
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_HOST,
+                                .a = slot->host,
+                                .b = slot->site,
+                                .stack = slot->connect_stack,
+                                .arg = TRACE_PROTOCOL_HTTP1};
     connection_note(c, &event, now);
 }
 
@@ -130,8 +139,12 @@ static void commit_one(struct connection *c, struct exchange *exchange, bool old
     }
     if (exchange->no_reuse) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
     if (oldest) show_pending(c, exchange, 0);
-    struct trace_event event = {.type = TRACE_EVENT_REQUEST, .object = slot->requests, .a = exchange->method,
-                                .b = exchange->path, .stack = exchange->stack, .arg = counted};
+    struct trace_event event = {.type = TRACE_EVENT_REQUEST,
+                                .object = slot->requests,
+                                .a = exchange->method,
+                                .b = exchange->path,
+                                .stack = exchange->stack,
+                                .arg = counted};
     connection_note(c, &event, now);
     __atomic_store_n(&exchange->committed, 1, __ATOMIC_RELEASE);
 }
@@ -158,7 +171,8 @@ struct exchange *exchange_oldest(struct connection *c) {
 }
 
 void exchange_refused(struct connection *c, const struct exchange *exchange, uint64_t now) {
-    if (exchange->kind != HTTP1_METHOD_CONNECT || (c->slot->flags & TRACE_CONNECTION_COUNTED)) return;
+    if (exchange->kind != HTTP1_METHOD_CONNECT || (c->slot->flags & TRACE_CONNECTION_COUNTED))
+        return;
     if (!connection_lock_write(c)) return;
     first_exchange(c, exchange, now);
     connection_unlock_write(c);

@@ -10,7 +10,6 @@
 uint64_t fd_table[FD_LIMIT];
 int fd_highest = -1;
 
-
 uint64_t connection_entry(const struct connection *c) {
     return (uint64_t)(process_generation & 0xff) << 56 | (c->id & 0xffffffu) << 32 | (c->index + 1);
 }
@@ -20,7 +19,8 @@ static bool entry_inherited(uint64_t e) {
 }
 
 static bool entry_clear(int fd, uint64_t e) {
-    return __atomic_compare_exchange_n(&fd_table[fd], &e, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&fd_table[fd], &e, 0, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 
 /* The child does I/O on a connection of its parent's: what happens on it is not the parent's alone any more. */
@@ -74,7 +74,8 @@ void connection_fd_closing(int fd, bool found) {
         return;
     }
     if (c->slot->fd == fd) name_another_fd(c);
-    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)fd, .arg = (uint16_t)left};
+    struct trace_event event = {
+        .type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)fd, .arg = (uint16_t)left};
     connection_note(c, &event, clock_now());
 }
 
@@ -87,7 +88,9 @@ void connection_range_closing(unsigned first, unsigned last) {
 void connection_fd_set(int fd, uint64_t entry) {
     __atomic_store_n(&fd_table[fd], entry, __ATOMIC_RELEASE);
     int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
-    while (fd > highest && !__atomic_compare_exchange_n(&fd_highest, &highest, fd, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) continue;
+    while (fd > highest && !__atomic_compare_exchange_n(&fd_highest, &highest, fd, false,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
 }
 
 void connection_fd_duplicated(int old_fd, int new_fd) {
@@ -104,7 +107,8 @@ void connection_fd_duplicated(int old_fd, int new_fd) {
     if (!c) return;
     const uint32_t count = __atomic_add_fetch(&c->slot->fd_count, 1, __ATOMIC_ACQ_REL);
     connection_fd_set(new_fd, e);
-    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)new_fd, .arg = (uint16_t)count};
+    struct trace_event event = {
+        .type = TRACE_EVENT_CONNECTION_DUP, .a = (uint64_t)new_fd, .arg = (uint16_t)count};
     connection_note(c, &event, clock_now());
 }
 

@@ -35,9 +35,11 @@ struct flow_read {
 };
 
 /* Before a write of these buffers. count 0 with a length: bytes unseen (sendfile), see flow_write_unseen. */
-void flow_write_before(struct flow_write *, struct connection *, enum flow_layer, const struct iovec *, int count);
+void flow_write_before(struct flow_write *, struct connection *, enum flow_layer,
+                       const struct iovec *, int count);
 /* After it: the bytes that were taken, or a negative value with the errno. */
-void flow_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result, int error);
+void flow_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result,
+                      int error);
 /* n bytes went out or came in that nobody could look at (sendfile, splice). After the call. */
 void flow_write_unseen(struct connection *, uint64_t n);
 void flow_read_unseen(struct connection *, uint64_t n);
@@ -45,7 +47,8 @@ void flow_read_unseen(struct connection *, uint64_t n);
 /* Before a read that consumes (never for MSG_PEEK: pass NULL as connection, or call flow_peek). */
 void flow_read_before(struct flow_read *, struct connection *, enum flow_layer);
 /* After it. result 0 with wanted > 0 is the peer's end; result < 0 carries errno. */
-void flow_read_after(struct flow_read *, const struct iovec *, int count, ssize_t result, int error, size_t wanted);
+void flow_read_after(struct flow_read *, const struct iovec *, int count, ssize_t result, int error,
+                     size_t wanted);
 /* A peek consumes nothing but shows that somebody waits: records the attempt (and blocks count as waiting). */
 void flow_peek_before(struct flow_read *, struct connection *);
 void flow_peek_after(struct flow_read *);

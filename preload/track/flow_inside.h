@@ -15,7 +15,8 @@ static inline const struct iovec *first_bytes(const struct iovec *iov, int count
 /* Application bytes: the plaintext of a followed TLS connection, whatever goes over a plain one, or opaque TLS data. */
 static inline bool carries_application(const struct connection *c, enum flow_layer layer) {
     if (layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) return true;
-    return (c->slot->flags & (TRACE_CONNECTION_TLS_DATA | TRACE_CONNECTION_TLS_FOLLOWED)) == TRACE_CONNECTION_TLS_DATA;
+    return (c->slot->flags & (TRACE_CONNECTION_TLS_DATA | TRACE_CONNECTION_TLS_FOLLOWED)) ==
+           TRACE_CONNECTION_TLS_DATA;
 }
 
 /* What the parser shall see: the wire itself unless TLS (or a tunnel, or nothing any more) is on it. */

@@ -27,12 +27,14 @@ static void response_head(void *context, const struct http1_response_head *head)
     slot_begin(&c->slot->read_seq);
     c->slot->last_status = head->status;
     slot_end(&c->slot->read_seq);
-    struct trace_event event = {.type = TRACE_EVENT_RESPONSE, .object = c->slot->responses + 1, .arg = head->status};
+    struct trace_event event = {
+        .type = TRACE_EVENT_RESPONSE, .object = c->slot->responses + 1, .arg = head->status};
     connection_note(c, &event, r->now);
     if (!head->is_final) return;
     if (!head->keep_alive) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
     if (head->status / 100 != 2) exchange_refused(c, exchange, r->now);
-    const bool has_body = head->framing == HTTP1_BODY_CHUNKED || head->framing == HTTP1_BODY_UNTIL_CLOSE ||
+    const bool has_body = head->framing == HTTP1_BODY_CHUNKED ||
+                          head->framing == HTTP1_BODY_UNTIL_CLOSE ||
                           (head->framing == HTTP1_BODY_LENGTH && head->length > 0);
     if (has_body) body_open(c, exchange, head, r->now);
 }
@@ -73,8 +75,10 @@ static void tunnel_begins(struct reading *r) {
     memset(&c->request, 0, sizeof c->request);
     memset(&c->response, 0, sizeof c->response);
     c->names = (struct exchange_names){0};
-    if (c->wire == WIRE_TLS) c->tunnel_fresh = true;
-    else c->wire = WIRE_NEW;
+    if (c->wire == WIRE_TLS)
+        c->tunnel_fresh = true;
+    else
+        c->wire = WIRE_NEW;
     connection_unlock_write(c);
     const struct trace_host *host = &trace->hosts[target];
     connection_set_host(c, host->name, host->port);
@@ -87,8 +91,10 @@ static void response_status(struct reading *r, enum http1_status status) {
     case HTTP1_OK: break;
     default:
         /* A server that gives up an idle connection says so unasked; what follows is its end (RFC 9110 15.5.9). */
-        if (http1_response_unasked(&r->c->response) == 408) connection_flag(r->c, TRACE_CONNECTION_NO_REUSE);
-        else connection_blind(r->c, TRACE_BLIND_FRAMING);
+        if (http1_response_unasked(&r->c->response) == 408)
+            connection_flag(r->c, TRACE_CONNECTION_NO_REUSE);
+        else
+            connection_blind(r->c, TRACE_BLIND_FRAMING);
         break;
     }
 }
@@ -99,7 +105,8 @@ static void feed_response(struct reading *r, const struct iovec *iov, int count,
         const size_t part = iov[i].iov_len < n ? iov[i].iov_len : (size_t)n;
         size_t consumed = 0;
         if (part == 0) continue;
-        const enum http1_status status = http1_response_feed(&c->response, iov[i].iov_base, part, &consumed, &response_ops, r);
+        const enum http1_status status =
+            http1_response_feed(&c->response, iov[i].iov_base, part, &consumed, &response_ops, r);
         if (status != HTTP1_OK) {
             response_status(r, status);
             return;
@@ -157,10 +164,12 @@ static void read_shown(struct connection *c, enum flow_layer layer, uint64_t n, 
     slot_end(&slot->read_seq);
 }
 
-static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, uint64_t n, uint64_t now) {
+static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, uint64_t n,
+                       uint64_t now) {
     struct connection *c = f->connection;
     if (c->wire == WIRE_BLIND && c->body) body_withdraw(c); /* the writer found out while we read */
-    if (c->wire == WIRE_NEW && f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
+    if (c->wire == WIRE_NEW &&
+        f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
         connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
         connection_drop(c);
         return;
@@ -170,13 +179,15 @@ static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, 
         if (first) tls_wire_read(c, first->iov_base, first->iov_len < n ? first->iov_len : n);
     }
     if (is_parsed(c, f->layer)) {
-        struct reading r = {.c = c, .now = c->body || c->ring_head == c->ring_tail ? now : clock_now()};
+        struct reading r = {.c = c,
+                            .now = c->body || c->ring_head == c->ring_tail ? now : clock_now()};
         feed_response(&r, iov, count, n);
     }
     read_shown(c, f->layer, n, now);
 }
 
-void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ssize_t result, int error, size_t wanted) {
+void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ssize_t result,
+                     int error, size_t wanted) {
     struct connection *c = f->connection;
     if (!c) return;
     const uint64_t n = result > 0 ? (uint64_t)result : 0;
@@ -186,7 +197,8 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
     if (!there) return;
     struct trace_connection *slot = c->slot;
     if (result < 0 && error == EINTR) return;
-    if (n && slot->state == TRACE_CONNECTION_CONNECTING && f->layer == FLOW_WIRE) connection_established(c);
+    if (n && slot->state == TRACE_CONNECTION_CONNECTING && f->layer == FLOW_WIRE)
+        connection_established(c);
     if (!connection_lock_read(c)) {
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
@@ -195,10 +207,14 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
     if (n && c->body && is_parsed(c, f->layer) && http1_response_take(&c->response, n)) {
         body_progress(c, n, now);
         read_shown(c, f->layer, n, now);
-    } else if (n) read_bytes(f, iov, count, n, now);
-    else if (result < 0 && (error == EAGAIN || error == EWOULDBLOCK)) slot->read_result = TRACE_READ_AGAIN;
-    else if (result == 0 && wanted == 0) /* a read of nothing */;
-    else if (slot->state == TRACE_CONNECTION_CONNECTING) slot->read_result = TRACE_READ_ERROR;
+    } else if (n)
+        read_bytes(f, iov, count, n, now);
+    else if (result < 0 && (error == EAGAIN || error == EWOULDBLOCK))
+        slot->read_result = TRACE_READ_AGAIN;
+    else if (result == 0 && wanted == 0) /* a read of nothing */
+        ;
+    else if (slot->state == TRACE_CONNECTION_CONNECTING)
+        slot->read_result = TRACE_READ_ERROR;
     else {
         const int reason = result < 0 ? error : 0;
         slot->read_result = reason ? TRACE_READ_ERROR : TRACE_READ_EOF;
@@ -214,7 +230,8 @@ void flow_read_unseen(struct connection *c, uint64_t n) {
     const uint64_t now = clock_coarse();
     struct reading r = {.c = c, .now = now};
     const bool parsed = unseen_is_parsed(c);
-    if (c->wire == WIRE_NEW) connection_drop(c);
+    if (c->wire == WIRE_NEW)
+        connection_drop(c);
     else if (parsed && http1_response_skip(&c->response, n, &response_ops, &r) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
     struct trace_connection *slot = c->slot;

@@ -32,7 +32,8 @@ static void request_end(void *context) {
     (void)context;
 }
 
-static const struct http1_request_ops request_ops = {.start = request_start, .head = request_head, .end = request_end};
+static const struct http1_request_ops request_ops = {
+    .start = request_start, .head = request_head, .end = request_end};
 
 /* What the parser made of bytes; nothing follows from it before they were really taken. */
 struct verdict {
@@ -40,8 +41,8 @@ struct verdict {
     bool full;
 };
 
-static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count, uint64_t limit, uint32_t again,
-                                   uint32_t stack) {
+static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count,
+                                   uint64_t limit, uint32_t again, uint32_t stack) {
     struct writing w = {.c = c, .again = again, .stack = stack};
     enum http1_status status = HTTP1_OK;
     for (int i = 0; i < count && limit > 0 && status == HTTP1_OK; i++) {
@@ -74,8 +75,10 @@ static bool looks_like_tls(const uint8_t *bytes, size_t n) {
 
 /* The first bytes that we say decide what the connection speaks on the wire. */
 static void classify(struct connection *c, const struct iovec *first) {
-    if (looks_like_tls(first->iov_base, first->iov_len)) c->wire = WIRE_TLS;
-    else c->wire = WIRE_PLAIN;
+    if (looks_like_tls(first->iov_base, first->iov_len))
+        c->wire = WIRE_TLS;
+    else
+        c->wire = WIRE_PLAIN;
     if (c->slot->host != 0 && c->wire == WIRE_PLAIN) {
         const struct trace_host *host = &trace->hosts[c->slot->host];
         connection_set_host(c, host->name, host->port); /* again, now with a scheme */
@@ -84,11 +87,13 @@ static void classify(struct connection *c, const struct iovec *first) {
 
 static uint64_t total(const struct iovec *iov, int count) {
     uint64_t n = 0;
-    for (int i = 0; i < count; i++) n += iov[i].iov_len;
+    for (int i = 0; i < count; i++)
+        n += iov[i].iov_len;
     return n;
 }
 
-void flow_write_before(struct flow_write *f, struct connection *c, enum flow_layer layer, const struct iovec *iov, int count) {
+void flow_write_before(struct flow_write *f, struct connection *c, enum flow_layer layer,
+                       const struct iovec *iov, int count) {
     f->connection = c;
     if (!c) return;
     f->id = c->id;
@@ -102,7 +107,8 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
     }
     if (layer == FLOW_PLAINTEXT && first && c->tunnel_fresh) {
         c->tunnel_fresh = false;
-        if (looks_like_tls(first->iov_base, first->iov_len)) { /* from here on another object has the plaintext */
+        if (looks_like_tls(first->iov_base,
+                           first->iov_len)) { /* from here on another object has the plaintext */
             tls_inside_tls(c, first->iov_base, first->iov_len);
             f->connection = NULL;
             return;
@@ -128,9 +134,11 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
 }
 
 /* The send took less than it was given: what the parser saw beyond that has not been said (yet). */
-static struct verdict take_back(struct flow_write *f, const struct iovec *iov, int count, uint64_t taken) {
+static struct verdict take_back(struct flow_write *f, const struct iovec *iov, int count,
+                                uint64_t taken) {
     struct connection *c = f->connection;
-    if (c->ring_head != f->ring_after) { /* somebody else wrote in between: there is no telling whose bytes went first */
+    if (c->ring_head !=
+        f->ring_after) { /* somebody else wrote in between: there is no telling whose bytes went first */
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return (struct verdict){HTTP1_OK, false};
     }
@@ -139,7 +147,8 @@ static struct verdict take_back(struct flow_write *f, const struct iovec *iov, i
     return feed_request(c, iov, count, taken, f->ring_after, 0);
 }
 
-void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, ssize_t result, int error) {
+void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, ssize_t result,
+                      int error) {
     struct connection *c = f->connection;
     (void)error;
     if (!c) return;

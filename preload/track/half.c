@@ -10,7 +10,9 @@
 bool half_lock_slowly(uint32_t *lock, uint32_t me) {
     for (int i = 0; i < SPINS; i++) {
         uint32_t owner = 0;
-        if (__atomic_compare_exchange_n(lock, &owner, me, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) return true;
+        if (__atomic_compare_exchange_n(lock, &owner, me, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED))
+            return true;
         if (owner == me) return false; /* we are a signal handler on top of our own hook */
         __builtin_ia32_pause();
     }
@@ -36,5 +38,7 @@ void connection_end_if_free(struct connection *c) {
 
 void connection_end(struct connection *c, enum connection_end how) {
     uint32_t none = END_NOT;
-    if (__atomic_compare_exchange_n(&c->ending, &none, how, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) connection_end_if_free(c);
+    if (__atomic_compare_exchange_n(&c->ending, &none, how, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED))
+        connection_end_if_free(c);
 }

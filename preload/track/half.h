@@ -15,13 +15,16 @@ void connection_end_if_free(struct connection *);
 static inline bool half_lock(uint32_t *lock) {
     const uint32_t tid = thread_tid();
     uint32_t nobody = 0;
-    if (__builtin_expect(__atomic_compare_exchange_n(lock, &nobody, tid, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED), 1))
+    if (__builtin_expect(__atomic_compare_exchange_n(lock, &nobody, tid, false, __ATOMIC_SEQ_CST,
+                                                     __ATOMIC_RELAXED),
+                         1))
         return true;
     return half_lock_slowly(lock, tid);
 }
 static inline void half_unlock(struct connection *c, uint32_t *lock) {
     __atomic_store_n(lock, 0, __ATOMIC_SEQ_CST);
-    if (__builtin_expect(__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT, 0)) connection_end_if_free(c);
+    if (__builtin_expect(__atomic_load_n(&c->ending, __ATOMIC_SEQ_CST) != END_NOT, 0))
+        connection_end_if_free(c);
 }
 
 static inline bool connection_lock_read(struct connection *c) {

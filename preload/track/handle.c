@@ -1,6 +1,6 @@
 /* The table of open body handles: a few entries a bucket, one short lock, the oldest gives way when a bucket is full. */
-#include "track/half.h"
 #include "track/handle.h"
+#include "track/half.h"
 #include "track/worker.h"
 
 #define BUCKETS 8192u
@@ -21,7 +21,9 @@ static bool table_lock(void) {
     const uint32_t me = thread_tid();
     for (int i = 0; i < 4000; i++) {
         uint32_t owner = 0;
-        if (__atomic_compare_exchange_n(&lock, &owner, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return true;
+        if (__atomic_compare_exchange_n(&lock, &owner, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
         if (owner == me) return false;
         __builtin_ia32_pause();
     }
@@ -61,8 +63,10 @@ static void insert(struct handle_entry entry) {
     used = true;
 }
 
-static void handle_note(uint16_t type, uint64_t connection, uint64_t body, const void *handle, uint16_t arg) {
-    struct trace_event event = {.type = type, .connection = connection, .object = body, .a = (uintptr_t)handle, .arg = arg};
+static void handle_note(uint16_t type, uint64_t connection, uint64_t body, const void *handle,
+                        uint16_t arg) {
+    struct trace_event event = {
+        .type = type, .connection = connection, .object = body, .a = (uintptr_t)handle, .arg = arg};
     journal_append(&event, clock_now(), thread_tid());
 }
 
@@ -98,7 +102,8 @@ void handle_opened(const void *handle, int fd) {
 static void body_flag(const struct handle_entry *entry, uint32_t flag) {
     if (entry->body_slot == UINT32_MAX) return;
     struct trace_body *body = &trace->bodies[entry->body_slot];
-    if (body->id == entry->body_id && body->state == TRACE_BODY_OPEN) __atomic_fetch_or(&body->flags, flag, __ATOMIC_RELEASE);
+    if (body->id == entry->body_id && body->state == TRACE_BODY_OPEN)
+        __atomic_fetch_or(&body->flags, flag, __ATOMIC_RELEASE);
 }
 
 void handle_drained(const void *handle) {
@@ -117,7 +122,8 @@ void handle_closed(const void *handle) {
     if (entry) {
         body_flag(entry, TRACE_BODY_HANDLE_CLOSED);
         if (entry->drained) counter_add(&site_at(entry->site)->drained_unclosed, (uint64_t)-1);
-        handle_note(TRACE_EVENT_HANDLE_CLOSE, entry->connection_id, entry->body_id, handle, entry->drained);
+        handle_note(TRACE_EVENT_HANDLE_CLOSE, entry->connection_id, entry->body_id, handle,
+                    entry->drained);
         *entry = (struct handle_entry){0};
     }
     table_unlock();

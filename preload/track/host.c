@@ -21,7 +21,8 @@ static struct resolved names[NAMES];
 static uint32_t next;
 
 /* The address bytes; a v4-mapped v6 address is the v4 one, as dual-stack programs connect to it. */
-static unsigned address_bytes(const struct sockaddr *address, socklen_t size, uint8_t out[16], uint8_t *family) {
+static unsigned address_bytes(const struct sockaddr *address, socklen_t size, uint8_t out[16],
+                              uint8_t *family) {
     if (address->sa_family == AF_INET && size >= sizeof(struct sockaddr_in)) {
         memcpy(out, &((const struct sockaddr_in *)address)->sin_addr, 4);
         *family = AF_INET;
@@ -41,7 +42,8 @@ static unsigned address_bytes(const struct sockaddr *address, socklen_t size, ui
     return 0;
 }
 
-static bool entry_is(const struct resolved *entry, const uint8_t *address, unsigned n, uint8_t family) {
+static bool entry_is(const struct resolved *entry, const uint8_t *address, unsigned n,
+                     uint8_t family) {
     return entry->family == family && memcmp(entry->address, address, n) == 0;
 }
 
@@ -49,13 +51,16 @@ static bool entry_is(const struct resolved *entry, const uint8_t *address, unsig
 static bool is_numeric(const char *node) {
     bool colon = false, other = false;
     for (const char *p = node; *p; p++) {
-        if (*p == ':') colon = true;
-        else if (!((*p >= '0' && *p <= '9') || *p == '.')) other = true;
+        if (*p == ':')
+            colon = true;
+        else if (!((*p >= '0' && *p <= '9') || *p == '.'))
+            other = true;
     }
     return colon || !other;
 }
 
-static void remember(const struct sockaddr *address, socklen_t size, const char *name, size_t length) {
+static void remember(const struct sockaddr *address, socklen_t size, const char *name,
+                     size_t length) {
     uint8_t bytes[16] = {0}, family = 0;
     const unsigned n = address_bytes(address, size, bytes, &family);
     if (n == 0) return;
@@ -64,7 +69,8 @@ static void remember(const struct sockaddr *address, socklen_t size, const char 
         if (entry_is(&names[i], bytes, n, family)) entry = &names[i];
     if (!entry) entry = &names[__atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % NAMES];
     uint32_t seq = __atomic_load_n(&entry->seq, __ATOMIC_RELAXED);
-    if ((seq & 1) || !__atomic_compare_exchange_n(&entry->seq, &seq, seq + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if ((seq & 1) || !__atomic_compare_exchange_n(&entry->seq, &seq, seq + 1, false,
+                                                  __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return; /* another thread writes it right now: its name is as good */
     entry->family = family;
     entry->length = (uint8_t)length;
@@ -89,7 +95,8 @@ void host_resolved(const char *node, const struct addrinfo *list) {
         if (a->ai_addr) remember(a->ai_addr, a->ai_addrlen, lower, length);
 }
 
-bool host_name_of(const struct sockaddr *address, socklen_t address_size, char *out, unsigned size) {
+bool host_name_of(const struct sockaddr *address, socklen_t address_size, char *out,
+                  unsigned size) {
     uint8_t bytes[16] = {0}, family = 0;
     const unsigned n = address_bytes(address, address_size, bytes, &family);
     if (n == 0) return false;
@@ -114,7 +121,8 @@ bool host_split(const char *authority, const char **name, unsigned *name_length,
         if (!end) return false;
         end++;
     } else {
-        while (*end && *end != ':') end++;
+        while (*end && *end != ':')
+            end++;
     }
     *name = authority;
     *name_length = (unsigned)(end - authority);

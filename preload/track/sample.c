@@ -40,7 +40,8 @@ static void connection_sample(struct connection *c, uint64_t now) {
 static uint32_t slots_used(void) {
     struct trace_map *t = trace;
     if (!t) return 0;
-    const uint64_t used = __atomic_load_n(&t->header->regions[TRACE_REGION_CONNECTION].used, __ATOMIC_RELAXED);
+    const uint64_t used =
+        __atomic_load_n(&t->header->regions[TRACE_REGION_CONNECTION].used, __ATOMIC_RELAXED);
     return used < t->connection_limit ? (uint32_t)used : t->connection_limit;
 }
 
@@ -57,7 +58,9 @@ void connection_sample_all(void) {
 void connection_sample_some(uint64_t now) {
     uint64_t last = __atomic_load_n(&last_ns, __ATOMIC_RELAXED);
     if (now - last < SAMPLE_PERIOD_NS || restricted) return;
-    if (!__atomic_compare_exchange_n(&last_ns, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+    if (!__atomic_compare_exchange_n(&last_ns, &last, now, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return;
     const uint32_t used = slots_used();
     for (uint32_t seen = 0, done = 0; seen < used && done < SAMPLE_AT_ONCE; seen++) {
         const uint32_t i = __atomic_fetch_add(&cursor, 1, __ATOMIC_RELAXED) % used;

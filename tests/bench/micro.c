@@ -26,7 +26,9 @@ static int connect_self(int *server) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     const int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 8) != 0) die("listen");
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) != 0 ||
+        listen(listener, 8) != 0)
+        die("listen");
     if (getsockname(listener, (struct sockaddr *)&address, &size) != 0) die("getsockname");
     const int client = socket(AF_INET, SOCK_STREAM, 0);
     if (client < 0 || connect(client, (struct sockaddr *)&address, size) != 0) die("connect");
@@ -55,11 +57,15 @@ static void take(int fd, size_t n) {
     }
 }
 
-#define REQUEST "GET /a/path/of/usual/length?q=1 HTTP/1.1\r\nHost: bench.example:8080\r\nUser-Agent: micro/1\r\nAccept: */*\r\n\r\n"
-#define RESPONSE                                                                                                       \
-    "HTTP/1.1 200 OK\r\nServer: micro\r\nDate: Sat, 01 Jan 2022 00:00:00 GMT\r\nContent-Type: text/plain\r\n"          \
-    "Content-Length: 100\r\nConnection: keep-alive\r\n\r\n"                                                            \
-    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+#define REQUEST                                                                                    \
+    "GET /a/path/of/usual/length?q=1 HTTP/1.1\r\nHost: bench.example:8080\r\nUser-Agent: "         \
+    "micro/1\r\nAccept: */*\r\n\r\n"
+#define RESPONSE                                                                                   \
+    "HTTP/1.1 200 OK\r\nServer: micro\r\nDate: Sat, 01 Jan 2022 00:00:00 GMT\r\nContent-Type: "    \
+    "text/plain\r\n"                                                                               \
+    "Content-Length: 100\r\nConnection: keep-alive\r\n\r\n"                                        \
+    "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901" \
+    "23456789"
 
 /* So that the process is one that does HTTP: everything that is set up once is set up. */
 static int warm(int *server) {
@@ -92,7 +98,8 @@ static double receive(long rounds) {
     char head[128];
     put(client, REQUEST, strlen(REQUEST));
     take(server, strlen(REQUEST));
-    const int n = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\n\r\n", rounds + (long)sizeof block);
+    const int n = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\n\r\n",
+                           rounds + (long)sizeof block);
     put(server, head, (size_t)n);
     take(client, (size_t)n);
     double spent = 0;
@@ -127,7 +134,8 @@ static double keepalive(long rounds, const char *port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     address.sin_port = htons((uint16_t)atoi(port));
     char request[256], buffer[16384];
-    const int n = snprintf(request, sizeof request, "GET /small HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n\r\n", port);
+    const int n = snprintf(request, sizeof request,
+                           "GET /small HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n\r\n", port);
     const int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -160,17 +168,23 @@ static double keepalive(long rounds, const char *port) {
 
 int main(int argc, char **argv) {
     if (argc < 3) {
-        fprintf(stderr, "usage: %s foreign|receive|exchange|keepalive|once ROUNDS [PORT]\n", argv[0]);
+        fprintf(stderr, "usage: %s foreign|receive|exchange|keepalive|once ROUNDS [PORT]\n",
+                argv[0]);
         return 2;
     }
     const char *mode = argv[1];
     const long rounds = atol(argv[2]);
     double result;
-    if (!strcmp(mode, "foreign")) result = foreign(rounds);
-    else if (!strcmp(mode, "receive")) result = receive(rounds);
-    else if (!strcmp(mode, "exchange") || !strcmp(mode, "once")) result = exchange(rounds);
-    else if (!strcmp(mode, "keepalive") && argc > 3) result = keepalive(rounds, argv[3]);
-    else return 2;
+    if (!strcmp(mode, "foreign"))
+        result = foreign(rounds);
+    else if (!strcmp(mode, "receive"))
+        result = receive(rounds);
+    else if (!strcmp(mode, "exchange") || !strcmp(mode, "once"))
+        result = exchange(rounds);
+    else if (!strcmp(mode, "keepalive") && argc > 3)
+        result = keepalive(rounds, argv[3]);
+    else
+        return 2;
     printf("%.2f\n", result);
     return 0;
 }

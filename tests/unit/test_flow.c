@@ -86,8 +86,10 @@ static struct sums sums(void) {
     struct sums s = {0};
     for (uint64_t i = 0; i < trace->header->regions[TRACE_REGION_SITE].used; i++) {
         const struct trace_site *site = &trace->sites[i];
-        s.closed += site->connections_closed, s.reused += site->exchanges_reused, s.drained += site->bodies_drained;
-        s.discarded += site->bodies_discarded, s.failed += site->bodies_failed, s.unclosed_handles += site->drained_unclosed;
+        s.closed += site->connections_closed, s.reused += site->exchanges_reused,
+            s.drained += site->bodies_drained;
+        s.discarded += site->bodies_discarded, s.failed += site->bodies_failed,
+            s.unclosed_handles += site->drained_unclosed;
         s.exchanges += site->exchanges;
     }
     return s;
@@ -139,7 +141,8 @@ START_TEST(a_short_send_is_taken_back_to_what_went_out) {
     ck_assert_uint_eq(c->slot->requests, 2);
     says(c, GET + 3);
     ck_assert_uint_eq(c->slot->requests, 3);
-    for (int i = 0; i < 3; i++) reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+    for (int i = 0; i < 3; i++)
+        reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
     ck_assert_uint_eq(c->slot->responses, 3);
     ck_assert(!(c->slot->flags & TRACE_CONNECTION_BLIND));
     closed(fd);
@@ -247,7 +250,8 @@ START_TEST(a_tunnel_starts_the_connection_anew) {
     closed(fd);
     const int upgraded = opened(&c);
     says(c, "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-    reads(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05Hello");
+    reads(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+             "websocket\r\n\r\n\x81\x05Hello");
     ck_assert_int_eq(c->slot->protocol, TRACE_PROTOCOL_TUNNEL);
     ck_assert_ptr_null(c->body);
     closed(upgraded);
@@ -311,14 +315,17 @@ START_TEST(a_million_paths_leave_room_for_the_hosts) {
     options.max_trace = 1 << 20;
     const int fd = opened(&c);
     for (int i = 0; i < 5000; i++) {
-        snprintf(text, sizeof text, "GET /user/%d/%s HTTP/1.1\r\nHost: one.example\r\n\r\n", i, i % 2 ? "orders" : "profile");
+        snprintf(text, sizeof text, "GET /user/%d/%s HTTP/1.1\r\nHost: one.example\r\n\r\n", i,
+                 i % 2 ? "orders" : "profile");
         says(c, text);
         reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
     ck_assert_str_eq(text_of(c->slot->request_path), "/user/*/orders");
-    for (char letter = 'a'; letter <= 'z'; letter++) /* words only: nothing of them becomes a pattern */
+    for (char letter = 'a'; letter <= 'z';
+         letter++) /* words only: nothing of them becomes a pattern */
         for (int i = 0; i < 60; i++) {
-            snprintf(text, sizeof text, "GET /%c%c%c/word HTTP/1.1\r\nHost: one.example\r\n\r\n", letter, 'a' + i % 26, 'a' + i / 26);
+            snprintf(text, sizeof text, "GET /%c%c%c/word HTTP/1.1\r\nHost: one.example\r\n\r\n",
+                     letter, 'a' + i % 26, 'a' + i / 26);
             says(c, text);
             reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         }

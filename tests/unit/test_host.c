@@ -67,9 +67,18 @@ static const struct {
     const char *authority, *name;
     int port; /* -1: malformed */
 } splits[] = {
-    {"example", "example", 0},       {"example:80", "example", 80},     {"[::1]", "[::1]", 0},    {"[::1]:8443", "[::1]", 8443},
-    {"example:", "example", 0},      {":80", NULL, -1},                 {"", NULL, -1},           {"[::1", NULL, -1},
-    {"example:65536", NULL, -1},     {"example:8x", NULL, -1},          {"[::1]x", NULL, -1},     {"example:65535", "example", 65535},
+    {"example", "example", 0},
+    {"example:80", "example", 80},
+    {"[::1]", "[::1]", 0},
+    {"[::1]:8443", "[::1]", 8443},
+    {"example:", "example", 0},
+    {":80", NULL, -1},
+    {"", NULL, -1},
+    {"[::1", NULL, -1},
+    {"example:65536", NULL, -1},
+    {"example:8x", NULL, -1},
+    {"[::1]x", NULL, -1},
+    {"example:65535", "example", 65535},
 };
 
 START_TEST(authorities_split) {

@@ -60,7 +60,8 @@ START_TEST(test_opens_nothing) {
 END_TEST
 
 START_TEST(test_frame_pointer_into_nowhere) {
-    static const uintptr_t nowhere[] = {0, 16, 0xdeadbeef000, (uintptr_t)1 << 63, UINTPTR_MAX - 15, UINTPTR_MAX};
+    static const uintptr_t nowhere[] = {
+        0, 16, 0xdeadbeef000, (uintptr_t)1 << 63, UINTPTR_MAX - 15, UINTPTR_MAX};
     int (*code)(int (*)(void), uintptr_t) = make_code();
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
         code(take_stack, nowhere[i]);
@@ -75,7 +76,8 @@ END_TEST
 #define STACK_SIZE ((size_t)2 << 20) /* a sanitizer puts much of its own there */
 
 static void *take_stack_above(void *page) {
-    make_code()(take_stack, (uintptr_t)page + 64); /* new code each time: the frame cache would know the old */
+    make_code()(take_stack,
+                (uintptr_t)page + 64); /* new code each time: the frame cache would know the old */
     return NULL;
 }
 
