@@ -31,6 +31,18 @@ void *sys_memory(size_t size) {
     return (void *)p;
 }
 
+void *sys_memory_once(void *place, size_t size) {
+    void **const pointer = place;
+    void *there = __atomic_load_n(pointer, __ATOMIC_ACQUIRE);
+    if (there) return there;
+    void *fresh = sys_memory(size);
+    if (!fresh) return 0;
+    if (__atomic_compare_exchange_n(pointer, &there, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return fresh;
+    sys_memory_free(fresh, size);
+    return there;
+}
+
 void sys_memory_free(void *p, size_t size) {
     if (p) sys_call(SYS_munmap, p, size);
 }

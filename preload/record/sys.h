@@ -67,6 +67,12 @@ static inline void sys_release_signals(uint64_t before) {
 }
 /* Private anonymous memory, zeroed, not reserved; NULL if there is none. */
 void *sys_memory(size_t size);
+/*
+ * The same for a table that is made when it is first needed: what *place points to, else fresh memory, which it points to from
+ * then on, whichever thread was first. Big tables are not static: the address space of a program that makes no connection, and
+ * what its mlockall locks, is its own.
+ */
+void *sys_memory_once(void *place, size_t size);
 /* Gives it back. */
 void sys_memory_free(void *p, size_t size);
 

@@ -1,6 +1,8 @@
-/* A hash table of 16-byte entries in .bss: two candidate buckets of eight entries, no chains;
- * untouched pages cost nothing. */
+/* A hash table of 16-byte entries: two candidate buckets of eight entries, no chains; untouched
+ * pages cost nothing. */
 #include "track/association.h"
+
+#include "record/sys.h"
 #include "track/process.h"
 
 #define BUCKET_BITS 15
@@ -11,9 +13,7 @@ struct entry {
     uint64_t key; /* 0: free */
     uint64_t value;
 };
-static struct entry table[1u << BUCKET_BITS][WAYS] __attribute__((aligned(4096)));
-
-static bool used; /* while nothing was ever put in, no page of the table is touched */
+static struct entry (*table)[WAYS]; /* made with the first entry */
 
 struct place {
     struct entry *bucket[2];
@@ -43,7 +43,7 @@ static struct association unpack(uint64_t value) {
 }
 
 struct association association_find(uint64_t key) {
-    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) return (struct association){0};
+    if (!__atomic_load_n(&table, __ATOMIC_ACQUIRE)) return (struct association){0};
     const struct place place = place_of(key);
     for (int b = 0; b < 2; b++) {
         struct entry *bucket = place.bucket[b];
@@ -112,7 +112,7 @@ static enum outcome set(uint64_t key, uint64_t value, bool (*stale)(uint64_t pay
 }
 
 bool association_set(uint64_t key, struct association a, bool (*stale)(uint64_t payload)) {
-    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) __atomic_store_n(&used, true, __ATOMIC_RELAXED);
+    if (!sys_memory_once(&table, sizeof *table << BUCKET_BITS)) return false;
     for (int attempt = 0; attempt < 8; attempt++) {
         const enum outcome outcome = set(key, pack(a), stale);
         if (outcome != RACED) return outcome == SET;
@@ -121,7 +121,7 @@ bool association_set(uint64_t key, struct association a, bool (*stale)(uint64_t 
 }
 
 void association_remove(uint64_t key) {
-    if (!__atomic_load_n(&used, __ATOMIC_RELAXED)) return;
+    if (!__atomic_load_n(&table, __ATOMIC_ACQUIRE)) return;
     const struct place place = place_of(key);
     for (int b = 0; b < 2; b++)
         for (unsigned i = 0; i < WAYS; i++) {

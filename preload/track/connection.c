@@ -184,7 +184,7 @@ void connection_connected(int fd, const struct sockaddr *address, socklen_t size
         return;
     if (!is_stream(fd) || !process_may_trace()) return;
     if (!trace_open()) return;
-    if ((unsigned)fd >= FD_LIMIT) {
+    if ((unsigned)fd >= FD_LIMIT || !connection_fd_table()) {
         trace_lose(TRACE_LOST_CONNECTIONS);
         return;
     }

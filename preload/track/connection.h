@@ -24,10 +24,12 @@
  * of the connection's id in 32..55, the fork generation in 56..63 (an older one: inherited from the parent).
  */
 #define FD_EPOLL (UINT64_C(1) << 31)
-extern uint64_t fd_table[FD_LIMIT];
+extern uint64_t *fd_table;  /* NULL until the first connection */
+extern unsigned fd_limit;   /* 0 until then, FD_LIMIT from then on: one compare serves both */
 
 static inline uint64_t fd_entry(int fd) {
-    return (unsigned)fd < FD_LIMIT ? __atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED) : 0;
+    if ((unsigned)fd >= __atomic_load_n(&fd_limit, __ATOMIC_ACQUIRE)) return 0;
+    return __atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED);
 }
 static inline uint32_t fd_entry_index(uint64_t entry) {
     return (uint32_t)(entry & 0x7fffffffu) - 1;
@@ -167,6 +169,7 @@ void connection_set_host(struct connection *, uint32_t name, uint16_t port);
 /* A host record for an authority asked for on this connection (name, port as above). */
 uint32_t connection_host_for(struct connection *, uint32_t name, uint16_t port);
 /* For other files of this room: an entry is put under a number; all numbers of a connection are forgotten. */
+bool connection_fd_table(void); /* makes the table; false: no memory */
 void connection_fd_set(int fd, uint64_t entry);
 void connection_fd_forget(struct connection *);
 void connection_flag(struct connection *, uint32_t flag);

@@ -7,7 +7,8 @@
 #include "track/wait.h"
 #include "track/worker.h"
 
-uint64_t fd_table[FD_LIMIT];
+uint64_t *fd_table;
+unsigned fd_limit;
 int fd_highest = -1;
 
 uint64_t connection_entry(const struct connection *c) {
@@ -85,7 +86,14 @@ void connection_range_closing(unsigned first, unsigned last) {
         if (fd_is_ours((int)fd)) connection_fd_closing((int)fd, false);
 }
 
+bool connection_fd_table(void) {
+    if (!sys_memory_once(&fd_table, FD_LIMIT * sizeof *fd_table)) return false;
+    __atomic_store_n(&fd_limit, FD_LIMIT, __ATOMIC_RELEASE);
+    return true;
+}
+
 void connection_fd_set(int fd, uint64_t entry) {
+    if ((unsigned)fd >= fd_limit) return;
     __atomic_store_n(&fd_table[fd], entry, __ATOMIC_RELEASE);
     int highest = __atomic_load_n(&fd_highest, __ATOMIC_RELAXED);
     while (fd > highest && !__atomic_compare_exchange_n(&fd_highest, &highest, fd, false,

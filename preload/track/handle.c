@@ -1,5 +1,6 @@
 /* The table of open body handles: a few entries a bucket, one short lock, the oldest gives way when a bucket is full. */
 #include "track/handle.h"
+#include "record/sys.h"
 #include "track/half.h"
 #include "track/worker.h"
 
@@ -13,7 +14,7 @@ struct handle_entry {
     uint32_t site;
     bool drained; /* and counted in its site as drained_unclosed */
 };
-static struct handle_entry table[BUCKETS][WAYS];
+static struct handle_entry (*table)[WAYS]; /* made with the first handle */
 static uint32_t lock;
 static bool used; /* programs without annotations never touch the table */
 
@@ -41,6 +42,7 @@ static struct handle_entry *bucket_of(const void *handle) {
 }
 
 static struct handle_entry *find(const void *handle) {
+    if (!table) return NULL;
     struct handle_entry *bucket = bucket_of(handle);
     for (unsigned i = 0; i < WAYS; i++)
         if (bucket[i].handle == handle) return &bucket[i];
@@ -86,7 +88,7 @@ void handle_opened(const void *handle, int fd) {
         entry.drained = true;
         c->last_body.handle_seen = true;
     }
-    if (entry.body_id != 0 && table_lock()) {
+    if (entry.body_id != 0 && sys_memory_once(&table, BUCKETS * sizeof *table) && table_lock()) {
         insert(entry);
         handle_note(TRACE_EVENT_HANDLE_OPEN, entry.connection_id, entry.body_id, handle, 0);
         if (entry.drained) counter_add(&site_at(entry.site)->drained_unclosed, 1);

@@ -6,18 +6,20 @@
 
 #include "record/loader.h"
 #include "record/options.h"
+#include "record/sys.h"
 #include "track/process.h"
 
 /* ---- start blocks: a lock-free list of free ones; the tag in the upper half of its head defeats
  * ABA ---- */
 
 #define STARTS 4096u
-static struct thread_start starts[STARTS];
+static struct thread_start *starts; /* made with the first thread */
 static uint32_t start_next[STARTS]; /* index + 1 of the next free one */
 static uint64_t start_free;         /* tag << 32 | index + 1 */
 static uint32_t starts_used;
 
 static struct thread_start *start_take(void) {
+    if (!sys_memory_once(&starts, STARTS * sizeof *starts)) return NULL;
     uint64_t head = __atomic_load_n(&start_free, __ATOMIC_ACQUIRE);
     while ((uint32_t)head != 0) {
         const uint32_t index = (uint32_t)head - 1;

@@ -150,7 +150,7 @@ struct membership {
     uint32_t set;
     uint32_t id;
 };
-static struct membership memberships[FD_LIMIT];
+static struct membership *memberships; /* by connection slot; made with the first member */
 static uint32_t memberships_used;
 
 #define SET_INDEX(entry) ((uint32_t)((entry)&0x7fffffffu) - 1)
@@ -222,6 +222,7 @@ static void member_add(struct connection *c, uint32_t set) {
 void wait_epoll_ctl(int epfd, int op, int fd, const struct epoll_event *event) {
     struct connection *c = connection_of_fd(fd);
     if (!c || c->index >= FD_LIMIT) return;
+    if (!sys_memory_once(&memberships, FD_LIMIT * sizeof *memberships)) return;
     uint32_t set = set_of_entry(fd_entry(epfd));
     if (op == EPOLL_CTL_DEL) {
         struct membership *m = &memberships[c->index];
@@ -249,19 +250,21 @@ struct early {
     int32_t set; /* fd + 1, 0: none */
     uint32_t events;
 };
-static struct early earlies[FD_LIMIT];
+static struct early *earlies; /* made with the first registration */
 
 void wait_epoll_early(int epfd, int op, int fd, const struct epoll_event *event) {
     if ((unsigned)fd >= FD_LIMIT) return;
     const bool gone = op == EPOLL_CTL_DEL || !event;
+    if (gone ? !earlies : !sys_memory_once(&earlies, FD_LIMIT * sizeof *earlies)) return;
     earlies[fd] = gone ? (struct early){0, 0} : (struct early){epfd + 1, event->events};
 }
 
 void wait_epoll_forget(int fd) {
-    if ((unsigned)fd < FD_LIMIT && earlies[fd].set) earlies[fd] = (struct early){0, 0};
+    if (earlies && (unsigned)fd < FD_LIMIT && earlies[fd].set) earlies[fd] = (struct early){0, 0};
 }
 
 void wait_epoll_adopt(int fd) {
+    if (!earlies) return;
     const struct early early = earlies[fd];
     if (!early.set) return;
     earlies[fd] = (struct early){0, 0};
