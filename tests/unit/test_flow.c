@@ -321,7 +321,7 @@ START_TEST(a_million_paths_leave_room_for_the_hosts) {
         reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
     ck_assert_str_eq(text_of(c->slot->request_path), "/user/*/orders");
-    for (char letter = 'a'; letter <= 'z';
+    for (int letter = 'a'; letter <= 'z';
          letter++) /* words only: nothing of them becomes a pattern */
         for (int i = 0; i < 60; i++) {
             snprintf(text, sizeof text, "GET /%c%c%c/word HTTP/1.1\r\nHost: one.example\r\n\r\n",
