@@ -14,20 +14,12 @@ struct handle_entry {
     uint32_t site;
     bool drained; /* and counted in its site as drained_unclosed */
 };
-static struct handle_entry (*table)[WAYS]; /* made with the first handle */
+/* Made with the first handle: programs without annotations have none. */
+static struct handle_entry (*table)[WAYS];
 static uint32_t lock;
-static bool used; /* programs without annotations never touch the table */
 
 static bool table_lock(void) {
-    const uint32_t me = thread_tid();
-    for (int i = 0; i < 4000; i++) {
-        uint32_t owner = 0;
-        if (__atomic_compare_exchange_n(&lock, &owner, me, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
-            return true;
-        if (owner == me) return false;
-        __builtin_ia32_pause();
-    }
+    if (half_lock(&lock)) return true;
     trace_lose(TRACE_LOST_BODIES);
     return false;
 }
@@ -62,7 +54,6 @@ static void insert(struct handle_entry entry) {
         trace_lose(TRACE_LOST_BODIES);
     }
     *place = entry;
-    used = true;
 }
 
 static void handle_note(uint16_t type, uint64_t connection, uint64_t body, const void *handle,
@@ -146,8 +137,7 @@ bool handle_body_ended(const void *handle, uint64_t body_id, bool drained) {
 
 void handle_after_fork(void) {
     lock = 0;
-    if (!used) return;
-    used = false;
+    if (!table) return;
     for (unsigned b = 0; b < BUCKETS; b++)
         for (unsigned i = 0; i < WAYS; i++)
             if (table[b][i].handle) table[b][i] = (struct handle_entry){0};
