@@ -9,12 +9,14 @@
 #include "cmd/verb.h"
 #include "launch/library.h"
 #include "launch/target.h"
+#include "launch/tracee.h"
 
 enum doctor_mark { DOCTOR_SEEN, DOCTOR_PARTLY, DOCTOR_HIDDEN, DOCTOR_FACT };
 
 struct doctor {
     bool hidden; /* nothing would be seen */
     bool partly; /* something would not */
+    bool run;    /* it takes `httpleak run` */
 };
 
 static void doctor_say(struct doctor *d, enum doctor_mark mark, const char *topic,
@@ -33,6 +35,52 @@ static void doctor_say_of(struct doctor *d, enum doctor_mark mark, const char *t
     free(line);
 }
 
+/* LD_PRELOAD does not reach it; `run` may. */
+static void doctor_static(struct doctor *d, const struct target *t) {
+    if (t->go.packed) {
+        doctor_say(d, DOCTOR_PARTLY, "preload",
+                   "packed by UPX: a program with a loader inside is seen, a static one is not; "
+                   "unpack it (upx -d) to know");
+    } else if (!target_launched(t)) {
+        doctor_say(d, t->runtime == TARGET_GO && !t->go.client ? DOCTOR_FACT : DOCTOR_HIDDEN,
+                   "preload",
+                   t->runtime == TARGET_GO ? "static executable: no loader runs, so nothing can be "
+                                             "preloaded"
+                                           : "static executable: no loader runs, so nothing can be "
+                                             "preloaded; link it dynamically");
+    } else {
+        const int error = tracee_trial();
+        d->run = true;
+        doctor_say(d, DOCTOR_FACT, "preload",
+                   "static executable: LD_PRELOAD alone does not reach it");
+        if (error)
+            doctor_say_of(d, DOCTOR_HIDDEN, "run", strerror(error),
+                          "ptrace is refused here, so `httpleak run` cannot enter it either");
+        else
+            doctor_say(d, DOCTOR_SEEN, "run",
+                       "`httpleak run` enters it before its first instruction (ptrace)");
+    }
+}
+
+static void doctor_go(struct doctor *d, const struct go_program *go) {
+    const char *refused = go_program_refused(go), *version = *go->version ? go->version : "Go";
+    if (!go->client) {
+        doctor_say_of(d, DOCTOR_SEEN, "runtime", version,
+                      "no HTTP client of Go's is in it; what it does through libc is seen where "
+                      "libc is a library");
+    } else if (refused) {
+        doctor_say_of(d, DOCTOR_HIDDEN, "runtime", version, refused);
+    } else {
+        doctor_say_of(d, DOCTOR_SEEN, "runtime", version,
+                      "net/http is followed from inside: connections, response bodies, goroutines, "
+                      "lines (1.19 to 1.27)");
+    }
+    if (go->other_http2)
+        doctor_say(
+            d, DOCTOR_PARTLY, "http/2",
+            "golang.org/x/net/http2 is in it: what uses that directly (gRPC) is not followed");
+}
+
 static void doctor_reach(struct doctor *d, const struct target *t) {
     switch (t->reach) {
     case TARGET_REACHED:
@@ -41,11 +89,7 @@ static void doctor_reach(struct doctor *d, const struct target *t) {
                                 "but libc.so.6, which must be loadable there"
                               : "takes LD_PRELOAD");
         break;
-    case TARGET_STATIC:
-        doctor_say(
-            d, DOCTOR_HIDDEN, "preload",
-            "static executable: no loader runs, so nothing can be preloaded; link it dynamically");
-        break;
+    case TARGET_STATIC: doctor_static(d, t); break;
     case TARGET_PRIVILEGED:
         doctor_say(d, DOCTOR_HIDDEN, "preload",
                    "setuid, setgid or file capabilities: the loader drops LD_PRELOAD; run a copy "
@@ -65,11 +109,7 @@ static void doctor_reach(struct doctor *d, const struct target *t) {
 
 static void doctor_runtime(struct doctor *d, const struct target *t) {
     switch (t->runtime) {
-    case TARGET_GO:
-        doctor_say(d, DOCTOR_HIDDEN, "runtime",
-                   "Go: makes its system calls itself and has its own TLS; only what it does "
-                   "through libc is seen");
-        break;
+    case TARGET_GO: doctor_go(d, &t->go); break;
     case TARGET_NODE:
         if (target_needs(t, "libssl.so*"))
             break; /* distributions link it dynamically: seen as in any other program */
@@ -211,6 +251,7 @@ int verb_doctor(const struct verb_options *options, int count, char **operands) 
     }
     if (target.script) doctor_say(&doctor, DOCTOR_FACT, "script", target.script);
     doctor_say(&doctor, DOCTOR_FACT, "program", target.path);
+    if (target.go.go) go_program_read(&target.go, target.path, true);
     doctor_reach(&doctor, &target);
     doctor_runtime(&doctor, &target);
     doctor_libraries(&doctor, &target);
@@ -219,9 +260,12 @@ int verb_doctor(const struct verb_options *options, int count, char **operands) 
     doctor_seccomp(&doctor);
     printf(
         "\n%s\n",
-        doctor.hidden ? "Nothing of this program would be seen."
-        : doctor.partly
-            ? "This program would be seen in part: see the lines marked 'partly'."
+        doctor.hidden   ? "Nothing of this program would be seen."
+        : doctor.partly ? "This program would be seen in part: see the lines marked 'partly'."
+        : doctor.run
+            ? "Under `httpleak run` the HTTP of this program would be seen, and that of the "
+              "programs "
+              "that it starts."
             : "The HTTP of this program would be seen, and that of the programs that it starts.");
     target_free(&target);
     return EXIT_CLEAN;

@@ -11,11 +11,13 @@
 static void dump_header(struct trace_file *file) {
     static const char *const ends[] = {"running", "exit", "exec", "signal"};
     static const char *const unwinders[] = {"none", "libunwind", "libgcc"};
-    static const char *const kinds[TRACE_REGION_COUNT] = {
-        "connection", "body", "worker", "site", "host", "module", "string", "stack", "journal"};
-    static const char *const lost[TRACE_LOST_COUNT] = {"connections", "bodies",  "workers",
-                                                       "events",      "sites",   "strings",
-                                                       "stacks",      "modules", "tls"};
+    static const char *const kinds[TRACE_REGION_COUNT] = {"connection", "body",  "worker", "handle",
+                                                          "site",       "host",  "module", "timer",
+                                                          "string",     "stack", "journal"};
+    static const char *const lost[TRACE_LOST_COUNT] = {
+        "connections", "bodies",  "workers", "events", "sites",  "strings",
+        "stacks",      "modules", "tls",     "timers", "handles"};
+    static const char *const go_states[] = {"none", "followed", "blind"};
     const struct trace_header *h = trace_file_header(file);
     printf("header");
     dump_text("file", trace_file_path(file));
@@ -34,7 +36,11 @@ static void dump_header(struct trace_file *file) {
     if (h->status_known) printf(" status=%" PRId32, h->status);
     printf(" unwinder=%s", h->unwinder < 3 ? unwinders[h->unwinder] : "unknown");
     dump_number("stack_depth", h->stack_depth);
+    printf(" go=%s", h->go_state < 3 ? go_states[h->go_state] : "unknown");
+    if (h->go_state != TRACE_GO_NONE) dump_text("go_version", h->go_version);
+    if (h->go_state == TRACE_GO_BLIND) dump_text("go_reason", h->go_reason);
     dump_number("connections_foreign", h->connections_foreign);
+    dump_number("connections_opaque", h->connections_opaque);
     dump_number("connections_failed", h->connections_failed);
     dump_number("workers_exited", h->workers_exited);
     dump_number("torn", trace_file_torn(file));
@@ -95,9 +101,11 @@ static int dump_all(struct trace_file *file) {
     dump_modules(file);
     dump_hosts(file);
     dump_sites(file);
+    dump_timers(file);
     dump_connections(file);
     dump_bodies(file);
     dump_workers(file);
+    dump_handles(file);
     dump_journal(file);
     dump_end();
     return EXIT_CLEAN;

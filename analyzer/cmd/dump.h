@@ -23,9 +23,11 @@ void dump_end(void);
 void dump_modules(struct trace_file *file);
 void dump_hosts(struct trace_file *file);
 void dump_sites(struct trace_file *file);
+void dump_timers(struct trace_file *file);
 void dump_stack(struct trace_file *file, uint32_t id);
 void dump_connections(struct trace_file *file);
 void dump_bodies(struct trace_file *file);
 void dump_workers(struct trace_file *file);
+void dump_handles(struct trace_file *file);
 
 #endif

@@ -1,4 +1,4 @@
-/* The lines of what is live: connections, bodies, workers. */
+/* The lines of what is live: connections, bodies, workers, handles. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +50,10 @@ void dump_connections(struct trace_file *file) {
         dump_number("body_slot", c.body_slot);
         dump_time(file, "idle_since", c.idle_since_ns);
         dump_number("last_status", c.last_status);
+        if (c.protocol == TRACE_PROTOCOL_HTTP2) {
+            dump_number("window", c.window);
+            dump_number("held", c.held);
+        }
         dump_number("poll_tid", c.poll_tid);
         dump_time(file, "wait", c.wait_ns);
         dump_number("epoll_interest", c.epoll_interest);
@@ -58,13 +62,16 @@ void dump_connections(struct trace_file *file) {
         dump_time(file, "epoll_change", c.epoll_change_ns);
         dump_time(file, "sample", c.sample_ns);
         dump_number("tcp_state", c.tcp_state);
+        dump_time(file, "exec", c.exec_ns);
+        dump_number("exec_pid", c.exec_pid);
+        dump_number("exec_held", c.exec_held);
         if (c.rx_known) dump_number("rx_queued", c.rx_queued);
         putchar('\n');
     }
 }
 
 void dump_bodies(struct trace_file *file) {
-    static const char *const framings[] = {"unknown", "length", "chunked", "until-close"};
+    static const char *const framings[] = {"unknown", "length", "chunked", "until-close", "stream"};
     struct trace_body b;
     for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_BODY); i++) {
         if (!trace_file_body(file, i, &b)) continue;
@@ -76,7 +83,7 @@ void dump_bodies(struct trace_file *file) {
         dump_string(file, "method", b.method);
         dump_string(file, "path", b.path);
         dump_number("status", b.status);
-        printf(" framing=%s", b.framing < 4 ? framings[b.framing] : "unknown");
+        printf(" framing=%s", b.framing < 5 ? framings[b.framing] : "unknown");
         dump_number("asker_tid", b.asker_tid);
         dump_time(file, "requested", b.requested_ns);
         dump_time(file, "opened", b.opened_ns);
@@ -87,7 +94,17 @@ void dump_bodies(struct trace_file *file) {
         dump_number("max_stall_ns", b.max_stall_ns);
         dump_number("bursts", b.bursts);
         dump_number("reads", b.reads);
+        if (b.flags & TRACE_BODY_STREAM) {
+            dump_number("window", b.window);
+            dump_number("held", b.held);
+        }
         dump_hex("handle", b.handle);
+        if (b.flags & TRACE_BODY_GO) dump_number("asker_goid", b.asker_goid);
+        if (b.flags & TRACE_BODY_STREAM) dump_number("stream_id", b.stream_id);
+        if (b.flags & (TRACE_BODY_GO | TRACE_BODY_STREAM)) {
+            dump_time(file, "attempt", b.attempt_ns);
+            dump_number("attempts_now", b.attempts_now);
+        }
         putchar('\n');
     }
 }
@@ -107,6 +124,7 @@ void dump_workers(struct trace_file *file) {
         dump_number("created_stack", w.created_stack);
         dump_hex("flags", w.flags);
         printf(" role=%s", w.declared_role < 4 ? roles[w.declared_role] : "unknown");
+        dump_number("siblings", w.siblings);
         dump_number("connections_used", w.connections_used);
         dump_number("read_bytes", w.read_bytes);
         dump_number("write_bytes", w.write_bytes);
@@ -120,6 +138,34 @@ void dump_workers(struct trace_file *file) {
         dump_time(file, "wait_since", w.wait_since_ns);
         dump_number("wait_connection", w.wait_connection);
         dump_hex("wait_address", w.wait_address);
+        if (w.flags & TRACE_WORKER_GOROUTINE) {
+            dump_number("goid", w.goid);
+            dump_number("dedicated", w.dedicated);
+        }
+        putchar('\n');
+    }
+}
+
+void dump_handles(struct trace_file *file) {
+    struct trace_handle h;
+    for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_HANDLE); i++) {
+        if (!trace_file_handle(file, i, &h)) continue;
+        dump_stack(file, h.created_stack);
+        printf("handle slot=%zu id=%" PRIu64 " kind=%s", i, h.id, model_handle_name(h.kind));
+        dump_hex("handle", h.handle);
+        dump_time(file, "created", h.created_ns);
+        dump_number("created_stack", h.created_stack);
+        dump_number("creator_tid", h.creator_tid);
+        dump_time(file, "used", h.used_ns);
+        dump_number("uses", h.uses);
+        dump_number("user_tid", h.user_tid);
+        dump_number("busy", h.busy);
+        dump_number("connection", h.connection);
+        dump_number("host", h.host);
+        dump_number("parent", h.parent);
+        dump_number("members", h.members);
+        dump_hex("flags", h.flags);
+        dump_time(file, "since", h.since_ns);
         putchar('\n');
     }
 }

@@ -1,4 +1,4 @@
-/* The fields of a dumped line, and the lines of the tables: modules, hosts, sites, stacks. */
+/* The fields of a dumped line, and the lines of the tables: modules, hosts, sites, timers, stacks. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,8 +107,22 @@ void dump_stack(struct trace_file *file, uint32_t id) {
     dump_stacks.bits[id / 8] |= (uint8_t)(1u << id % 8);
     printf("stack id=%" PRIu32 " frames=", id);
     for (uint32_t i = 0; i < stack->count; i++)
-        printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module,
-               stack->frames[i].address);
+        if (stack->frames[i].language == TRACE_LANGUAGE_NATIVE)
+            printf("%s%" PRIu32 "+0x%" PRIx64, i ? "," : "", stack->frames[i].module,
+                   stack->frames[i].address);
+        else
+            printf("%s#%" PRIu32, i ? "," : "", i);
+    for (uint32_t i = 0; i < stack->count; i++) {
+        char key[32];
+        const struct trace_frame *frame = &stack->frames[i];
+        if (frame->language == TRACE_LANGUAGE_NATIVE) continue;
+        snprintf(key, sizeof key, "file%" PRIu32, i);
+        dump_string(file, key, frame->module);
+        snprintf(key, sizeof key, "line%" PRIu32, i);
+        dump_number(key, frame->address >> 32);
+        snprintf(key, sizeof key, "function%" PRIu32, i);
+        dump_string(file, key, (uint32_t)frame->address);
+    }
     putchar('\n');
 }
 
@@ -128,12 +142,45 @@ void dump_sites(struct trace_file *file) {
         dump_number("bodies_failed", s.bodies_failed);
         dump_number("drained_unclosed", s.drained_unclosed);
         dump_number("workers_exited", s.workers_exited);
+        dump_number("workers_unjoined", s.workers_unjoined);
+        dump_time(file, "unjoined", s.unjoined_ns);
+        dump_number("bad_closes", s.bad_closes);
+        dump_time(file, "bad_close", s.bad_close_ns);
+        dump_number("connections_opaque", s.connections_opaque);
         dump_string(file, "sample_method", s.sample_method);
         dump_string(file, "sample_path", s.sample_path);
         dump_number("sample_status", s.sample_status);
         dump_number("sample_bytes_read", s.sample_bytes_read);
         dump_size("sample_expected", s.sample_expected);
         dump_time(file, "last", s.last_ns);
+        putchar('\n');
+    }
+}
+
+void dump_timers(struct trace_file *file) {
+    static const char *const kinds[] = {"unknown",    "posix",     "fd",
+                                        "go-channel", "go-ticker", "go-func"};
+    struct trace_timer t;
+    for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_TIMER); i++) {
+        if (!trace_file_timer(file, i, &t)) continue;
+        dump_stack(file, t.stack);
+        printf("timer id=%zu kind=%s", i, t.kind < 6 ? kinds[t.kind] : "unknown");
+        dump_number("stack", t.stack);
+        dump_hex("flags", t.flags);
+        dump_time(file, "first", t.first_ns);
+        dump_time(file, "last", t.last_ns);
+        dump_number("duration_ns", t.duration_ns);
+        dump_number("created", t.created);
+        dump_number("fired", t.fired);
+        dump_number("stopped", t.stopped);
+        dump_number("forgotten", t.forgotten);
+        dump_number("collectable", t.collectable);
+        dump_number("peak", t.peak);
+        dump_time(file, "peak_at", t.peak_ns);
+        uint64_t first = t.mark_count > TRACE_TIMER_MARKS ? t.mark_count - TRACE_TIMER_MARKS : 0;
+        printf(" marks=");
+        for (uint64_t n = first; n < t.mark_count; n++)
+            printf("%s%" PRIu64, n == first ? "" : ",", t.marks[n % TRACE_TIMER_MARKS].pending);
         putchar('\n');
     }
 }

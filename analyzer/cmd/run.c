@@ -10,7 +10,9 @@
 
 #include "cmd/session.h"
 #include "launch/command.h"
+#include "launch/inject.h"
 #include "launch/library.h"
+#include "launch/service.h"
 #include "launch/target.h"
 #include "launch/traces.h"
 
@@ -24,6 +26,8 @@ struct run {
     struct session session;
     struct traces_place place;
     struct command_end end;
+    struct target target;
+    struct inject inject; /* if the command itself needs that */
 };
 
 static const char *run_unwinder(uint32_t unwinder) {
@@ -64,13 +68,16 @@ static struct trace_file *run_own_trace(const struct run *run) {
     return own;
 }
 
+static void run_wait(const struct run *run) {
+    for (int waited = 0; waited < RUN_PATIENCE_MS && run_still_ending(run); waited += RUN_STEP_MS)
+        nanosleep(&(struct timespec){.tv_nsec = RUN_STEP_MS * 1000000l}, NULL);
+}
+
 /* False when a trace could not be read: what it held is missing in the report. */
 static bool run_collect(struct run *run) {
     struct session *s = &run->session;
     struct traces_list list;
     bool complete = true;
-    for (int waited = 0; waited < RUN_PATIENCE_MS && run_still_ending(run); waited += RUN_STEP_MS)
-        nanosleep(&(struct timespec){.tv_nsec = RUN_STEP_MS * 1000000l}, NULL);
     if (!traces_place_new(&run->place, &list)) {
         verb_error(s->verb, "cannot read the directory '%s': %m", run->place.directory);
         return false;
@@ -103,22 +110,24 @@ static int run_start_failed(int error, const char *command) {
 }
 
 /*
- * Tells the report what the recorder will not reach. 0, or the exit status for a command that
- * cannot be run.
+ * Tells the report what the recorder did not reach. A packed program may have had a loader inside, and the recorder by that.
  */
-static int run_examine(struct run *run, const char *command) {
-    struct target target;
-    target_inspect(&target, command);
-    int status = target.error ? run_start_failed(target.error, command) : 0;
-    const char *blind = target.error ? NULL : target_blind(&target);
-    if (blind) {
-        char *text = NULL;
-        if (asprintf(&text, "%s: %s", target.path, blind) >= 0)
-            model_add_blind(run->session.model, text);
-        free(text);
-    }
-    target_free(&target);
-    return status;
+static void run_unseen(struct run *run) {
+    const struct target *t = &run->target;
+    const char *what = target_blind(t), *lost = NULL;
+    char *text = NULL;
+    if (what && t->go.packed && run_own_trace(run)) return;
+    if (run->inject.end == INJECT_FAILED) lost = run->inject.why;
+    if (run->inject.end == INJECT_NOTHING) lost = go_program_lost;
+    if (!what && !lost) return;
+    if (asprintf(&text, "%s: %s%s", t->path, lost ? "static Go program, not followed: " : "",
+                 lost ? lost : what) >= 0)
+        model_add_blind(run->session.model, text);
+    free(text);
+}
+
+static void run_note(void *model, const char *text) {
+    model_add_blind(model, text);
 }
 
 static bool run_prepare(struct run *run, const struct verb_options *options) {
@@ -136,15 +145,19 @@ static bool run_prepare(struct run *run, const struct verb_options *options) {
 }
 
 static int run_command(struct run *run, char **operands) {
-    int status = run_examine(run, operands[0]);
-    if (status) return status;
-    run->end = command_run(operands);
+    target_inspect(&run->target, operands[0]);
+    if (run->target.error) return run_start_failed(run->target.error, operands[0]);
+    struct service *service = service_open();
+    run->end = command_run(operands, target_launched(&run->target) ? &run->inject : NULL);
+    if (!run->end.error) run_wait(run);
+    service_close(service, run_note, run->session.model);
     if (run->end.error) return run_start_failed(run->end.error, operands[0]);
     bool complete = run_collect(run);
+    run_unseen(run);
     /* Traces are open by now; whoever breaks off the report (a pager, ^C) leaves nothing behind. */
     traces_place_close(&run->place);
     bool written = session_report(&run->session);
-    status = command_exit_status(&run->end);
+    int status = command_exit_status(&run->end);
     if (status) return status;
     if (!complete || !written || !run->session.report) return EXIT_RUN_FAILED;
     return session_status(&run->session);
@@ -160,5 +173,6 @@ int verb_run(const struct verb_options *options, int count, char **operands) {
     int status = run_prepare(&run, options) ? run_command(&run, operands) : EXIT_RUN_FAILED;
     session_close(&run.session);
     traces_place_close(&run.place);
+    target_free(&run.target);
     return status;
 }

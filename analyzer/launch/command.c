@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "launch/inject.h"
 
 static const int command_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 enum { COMMAND_SIGNALS = sizeof command_signals / sizeof *command_signals };
@@ -65,6 +69,15 @@ static void command_forward(int number, siginfo_t *info, void *context) {
     errno = saved;
 }
 
+/*
+ * In the child: waits for the word to go on if there is one, so that whoever holds it does so before it execs.
+ */
+static void command_wait(int go) {
+    char byte;
+    while (go >= 0 && read(go, &byte, 1) < 0 && errno == EINTR) {
+    }
+}
+
 /* In the child: reports through the pipe why exec failed; a successful exec closes the pipe. */
 static void command_exec(char *const *argv, int report) {
     execvp(argv[0], argv);
@@ -73,14 +86,30 @@ static void command_exec(char *const *argv, int report) {
     _exit(n == (ssize_t)sizeof error ? 127 : 126);
 }
 
-static pid_t command_start(char *const *argv, int *error) {
+/*
+ * Holds the child and lets it go on; with `inject` what became of it, which is over when this returns. Without the means to
+ * hold it, it runs all the same.
+ */
+static void command_hold(pid_t pid, int go, struct inject *inject) {
+    struct tracee tracee;
+    const bool held = tracee_seize(&tracee, pid, false);
+    if (!held) {
+        inject->end = INJECT_FAILED;
+        snprintf(inject->why, sizeof inject->why, "ptrace is refused: %s", strerror(errno));
+    }
+    close(go);
+    if (held) *inject = inject_at_exec(&tracee, false);
+}
+
+static pid_t command_start(char *const *argv, struct inject *inject, int *error) {
     const struct sigaction forward = {.sa_sigaction = command_forward,
                                       .sa_flags = SA_SIGINFO | SA_RESTART};
     const struct sigaction wait = {
         .sa_handler = SIG_DFL}; /* with SIGCHLD ignored nobody could be waited for */
-    int report[2];
+    int report[2], go[2] = {-1, -1};
     sigset_t all;
     if (pipe2(report, O_CLOEXEC) != 0) return *error = errno, -1;
+    if (inject && pipe2(go, O_CLOEXEC) != 0) inject = NULL;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &command_saved_mask);
     for (int i = 0; i < COMMAND_SIGNALS; i++)
@@ -89,6 +118,8 @@ static pid_t command_start(char *const *argv, int *error) {
     pid_t pid = fork();
     *error = errno;
     if (pid == 0) {
+        if (inject) close(go[1]);
+        command_wait(go[0]);
         command_restore_signals();
         command_exec(argv, report[1]);
     }
@@ -98,6 +129,13 @@ static pid_t command_start(char *const *argv, int *error) {
         sigdelset(&usual, command_signals[i]);
     sigprocmask(SIG_SETMASK, &usual, NULL);
     close(report[1]);
+    if (inject) {
+        close(go[0]);
+        if (pid > 0)
+            command_hold(pid, go[1], inject);
+        else
+            close(go[1]);
+    }
     if (pid > 0) {
         ssize_t n;
         while ((n = read(report[0], error, sizeof *error)) < 0 && errno == EINTR) {
@@ -110,11 +148,25 @@ static pid_t command_start(char *const *argv, int *error) {
     return pid;
 }
 
-struct command_end command_run(char *const *argv) {
+/*
+ * Another thread may hold the command by ptrace for a moment (launch/service.h), and a wait would take its stops away. So the
+ * end is waited for where there is nothing else to see.
+ */
+static void command_poll(pid_t pid) {
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    if (end.fd < 0) return;
+    while (poll(&end, 1, -1) < 0 && errno == EINTR) {
+    }
+    close(end.fd);
+}
+
+struct command_end command_run(char *const *argv, struct inject *inject) {
     struct command_end end = {.started_ns = command_now()};
-    end.pid = command_start(argv, &end.error);
-    int status = 0;
-    while (end.pid > 0 && waitpid(end.pid, &status, 0) < 0) {
+    end.pid = command_start(argv, inject, &end.error);
+    int status = inject ? inject->status : 0;
+    const bool ended = inject && inject->end == INJECT_ENDED;
+    if (end.pid > 0 && !ended) command_poll(end.pid);
+    while (end.pid > 0 && !ended && waitpid(end.pid, &status, 0) < 0) {
         if (errno == EINTR) continue;
         end.error = errno;
         break;

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct inject;
+
 struct command_end {
     int error; /* errno: it could not be started (then nothing below); 0: it ran */
     pid_t pid;
@@ -19,9 +21,10 @@ struct command_end {
  * Runs argv (looked up in PATH) with this process's environment and waits for it. SIGINT, SIGQUIT,
  * SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 that somebody sent to us alone are handed on; those of the
  * terminal reach the command by themselves. The command gets the signal dispositions and the mask
- * that this process was started with.
+ * that this process was started with. inject (NULL: no): it is held by ptrace until its first instruction, and the recorder is
+ * put into it, as launch/inject.h says; *inject tells what became of that.
  */
-struct command_end command_run(char *const *argv);
+struct command_end command_run(char *const *argv, struct inject *inject);
 
 /* What a shell would call its exit status: the status, or 128 + signal. */
 int command_exit_status(const struct command_end *end);

@@ -86,7 +86,7 @@ void elf_file_read(struct elf_file *file, const char *path) {
     struct stat st;
     if (fd < 0) return;
     elf_version(EV_CURRENT);
-    Elf *elf = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? elf_begin(fd, ELF_C_READ, NULL) : NULL;
+    Elf *elf = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? elf_begin(fd, ELF_C_READ_MMAP, NULL) : NULL;
     GElf_Ehdr header;
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
         (header.e_type == ET_EXEC || header.e_type == ET_DYN)) {

@@ -84,7 +84,7 @@ static bool target_privileged(const char *path) {
     return getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-static enum target_runtime target_runtime_of(const char *path, const struct elf_file *elf) {
+static enum target_runtime target_runtime_of(const char *path, const struct go_program *go) {
     static const struct {
         const char *pattern;
         enum target_runtime runtime;
@@ -102,7 +102,7 @@ static enum target_runtime target_runtime_of(const char *path, const struct elf_
         {"lua*", TARGET_OTHER_INTERPRETER},
         {"*sh", TARGET_OTHER_INTERPRETER},
     };
-    if (elf->go) return TARGET_GO;
+    if (go->go) return TARGET_GO;
     char *real = realpath(path, NULL);
     enum target_runtime found = TARGET_NATIVE;
     for (size_t i = 0; i < sizeof table / sizeof *table && found == TARGET_NATIVE; i++)
@@ -203,17 +203,23 @@ void target_inspect(struct target *t, const char *command) {
     free(real);
     t->loader = elf.loader ? strdup(elf.loader) : NULL;
     t->musl = elf.loader && strstr(elf.loader, "ld-musl");
-    t->runtime = target_runtime_of(t->path, &elf);
+    if (elf.valid && !elf.other_machine && (elf.go || !elf.loader))
+        go_program_read(&t->go, t->path, false);
+    t->runtime = target_runtime_of(t->path, &t->go);
+    t->privileged = target_privileged(t->path);
     if (!elf.valid)
         t->reach = TARGET_NO_ELF;
     else if (elf.other_machine)
         t->reach = TARGET_OTHER_MACHINE;
     else if (!elf.loader)
         t->reach = TARGET_STATIC;
-    else if (target_privileged(t->path))
+    else if (t->privileged)
         t->reach = TARGET_PRIVILEGED;
     target_libraries(t, &elf);
     elf_file_free(&elf);
+    if (t->go.go && go_program_refused(&t->go))
+        snprintf(t->blind, sizeof t->blind, "%s: %s", *t->go.version ? t->go.version : "Go",
+                 go_program_refused(&t->go));
 }
 
 void target_free(struct target *t) {
@@ -227,17 +233,30 @@ void target_free(struct target *t) {
 
 const char *target_blind(const struct target *target) {
     switch (target->reach) {
-    case TARGET_STATIC: return "static executable, which LD_PRELOAD does not reach";
+    case TARGET_STATIC:
+        if (target_launched(target)) break;
+        if (target->go.packed)
+            return "packed by UPX, so that it is not known what is in it; unpack it (upx -d)";
+        if (target->runtime == TARGET_GO && !target->go.client) break;
+        if (target->runtime == TARGET_GO && go_program_refused(&target->go)) return target->blind;
+        return "static executable, which LD_PRELOAD does not reach";
     case TARGET_PRIVILEGED:
         return "setuid, setgid or capabilities, for which the loader drops LD_PRELOAD";
     case TARGET_OTHER_MACHINE:
         return "executable for another machine or word size than the recorder";
-    case TARGET_REACHED:
-        if (target->runtime == TARGET_GO) return "Go program, which makes its system calls itself";
-        break;
+    case TARGET_REACHED: /* a Go program that is not followed says so itself, in its trace */
     case TARGET_NO_ELF: break;
     }
     return NULL;
+}
+
+bool target_launched(const struct target *target) {
+#if defined __x86_64__
+    return target->reach == TARGET_STATIC && target->runtime == TARGET_GO && target->go.client &&
+           !target->privileged && !go_program_refused(&target->go);
+#else
+    return false;
+#endif
 }
 
 const char *target_needs(const struct target *t, const char *pattern) {

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "launch/go_program.h"
+
 enum target_runtime {
     TARGET_NATIVE,
     TARGET_GO,
@@ -20,8 +22,8 @@ enum target_runtime {
 /* Why a preloaded library would not reach it. */
 enum target_reach {
     TARGET_REACHED,
-    TARGET_STATIC,        /* no program interpreter: nothing reads LD_PRELOAD */
-    TARGET_PRIVILEGED,    /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
+    TARGET_STATIC,     /* no program interpreter: nothing reads LD_PRELOAD; see target_launched */
+    TARGET_PRIVILEGED, /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
     TARGET_OTHER_MACHINE, /* 32 bit, or another processor than the recorder's */
     TARGET_NO_ELF,        /* not an executable that the kernel loads itself */
 };
@@ -32,12 +34,15 @@ struct target {
     char *script; /* the script that names it, NULL: none */
     char *loader; /* program interpreter, NULL: none */
     bool musl;
+    bool privileged; /* setuid, setgid or file capabilities */
     enum target_reach reach;
     enum target_runtime runtime;
-    char *needed[128]; /* base names of the libraries that it links with, directly or not */
+    struct go_program go; /* of TARGET_GO, and of static ones */
+    char *needed[128];    /* base names of the libraries that it links with, directly or not */
     size_t needed_count;
     char *missing[8]; /* those of them that were not found */
     size_t missing_count;
+    char blind[160];
 };
 
 /* Never fails but by target.error. */
@@ -49,6 +54,12 @@ void target_free(struct target *target);
  * Of a found target.
  */
 const char *target_blind(const struct target *target);
+
+/*
+ * A static program into which `run` puts the recorder by itself: Go's, with an HTTP client in it, of a release that is followed,
+ * for this machine, without more rights than ours.
+ */
+bool target_launched(const struct target *target);
 
 /* The needed library whose name matches the pattern; NULL if there is none. */
 const char *target_needs(const struct target *target, const char *pattern);

@@ -65,6 +65,7 @@ void process_add_totals(struct model_process *process) {
         if (!worker->counted) continue;
         totals->workers.started++;
         totals->workers.live++;
+        worker->host->goroutines_live += worker->goroutine;
         totals->workers.readers_live += worker->role == TRACE_ROLE_READER;
         totals->workers.writers_live += worker->role == TRACE_ROLE_WRITER;
         totals->workers.both_live += worker->role == TRACE_ROLE_BOTH;

@@ -16,6 +16,9 @@ void process_refresh_samples(struct model_process *process);
 /* worker.c: roles and dedication of the workers; connections are loaded. */
 void process_judge_workers(struct model_process *process);
 
+/* handle.c: the client handles; hosts and connections are loaded. */
+void process_load_handles(struct model_process *process);
+
 /* host.c */
 struct model_host *model_host_find(struct model *model, const char *name, uint16_t port,
                                    enum trace_scheme scheme);

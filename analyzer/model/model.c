@@ -19,6 +19,7 @@ static void process_free(struct model_process *process) {
     free(process->bodies);
     free(process->workers);
     free(process->blocked);
+    free(process->handles);
     free(process->sites);
     free(process->hosts);
     free(process->modules);
@@ -116,7 +117,8 @@ static void load_modules(struct model_process *process) {
 static bool site_is_empty(const struct trace_site *site) {
     return !(site->connections_closed | site->exchanges | site->exchanges_reused |
              site->bodies_drained | site->bodies_discarded | site->bodies_failed |
-             site->drained_unclosed | site->workers_exited);
+             site->drained_unclosed | site->workers_exited | site->workers_unjoined |
+             site->bad_closes);
 }
 
 /* The host of a record; one that is not there is an error, but in a live trace, where it may be younger than our table. */
@@ -141,9 +143,10 @@ static void load_sites(struct model *model, struct model_process *process) {
 
 static bool connection_is_idle(const struct model_connection *connection) {
     const struct trace_connection *raw = &connection->raw;
-    return raw->state == TRACE_CONNECTION_ESTABLISHED && raw->protocol == TRACE_PROTOCOL_HTTP1 &&
-           raw->requests > 0 && raw->requests == raw->responses && !connection->body &&
-           raw->eof_ns == 0 && !(raw->flags & (TRACE_CONNECTION_NO_REUSE | TRACE_CONNECTION_BLIND));
+    bool http = raw->protocol == TRACE_PROTOCOL_HTTP1 || raw->protocol == TRACE_PROTOCOL_HTTP2;
+    return raw->state == TRACE_CONNECTION_ESTABLISHED && http && raw->requests > 0 &&
+           raw->requests == raw->responses && !connection->body && raw->eof_ns == 0 &&
+           !(raw->flags & (TRACE_CONNECTION_NO_REUSE | TRACE_CONNECTION_BLIND));
 }
 
 /* Is it HTTP, or may it still become HTTP? What surely is not is in no total. */
@@ -152,6 +155,7 @@ static void connection_classify(struct model_connection *connection) {
     uint32_t flags = raw->flags;
     bool hidden = (flags & TRACE_CONNECTION_TLS) && (flags & TRACE_CONNECTION_TLS_DATA) &&
                   !(flags & TRACE_CONNECTION_TLS_FOLLOWED) && !(flags & TRACE_CONNECTION_COUNTED);
+    connection->go = flags & TRACE_CONNECTION_GO;
     connection->idle = connection_is_idle(connection);
     connection->bytes = !raw->rx_known || raw->sample_ns < raw->read_progress_ns
                             ? MODEL_BYTES_UNKNOWN
@@ -161,12 +165,15 @@ static void connection_classify(struct model_connection *connection) {
     if (hidden) {
         const char *peer = trace_file_string(connection->process->file, raw->peer, NULL);
         const char *colon = strrchr(peer, ':');
-        connection->opaque_tls =
-            connection->host->port == 443 || (colon && strcmp(colon, ":443") == 0);
+        connection->opaque = true;
+        connection->opaque_tls = (flags & TRACE_CONNECTION_ALPN_HTTP) ||
+                                 connection->host->port == 443 ||
+                                 (colon && strcmp(colon, ":443") == 0);
         connection->counted = connection->opaque_tls;
         return;
     }
-    connection->counted = (flags & (TRACE_CONNECTION_COUNTED | TRACE_CONNECTION_H2)) ||
+    connection->counted = connection->go ||
+                          (flags & (TRACE_CONNECTION_COUNTED | TRACE_CONNECTION_H2)) ||
                           (raw->protocol == TRACE_PROTOCOL_UNKNOWN &&
                            !(flags & (TRACE_CONNECTION_SERVER_FIRST | TRACE_CONNECTION_BLIND)));
 }
@@ -177,10 +184,13 @@ static void link_objects(struct model *model, struct model_process *process) {
         connection->host = link_host(model, process, connection->raw.host, TRACE_REGION_CONNECTION,
                                      connection->index);
     }
-    for (size_t i = 0; i < process->body_count; i++) {
+    for (size_t i = process->body_count; i-- > 0;) {
         struct model_body *body = &process->bodies[i];
         body->connection = process_connection(process, body->raw.connection_id);
-        if (body->connection) body->connection->body = body;
+        if (body->connection) {
+            body->sibling = body->connection->body;
+            body->connection->body = body;
+        }
         uint32_t host = 0;
         struct trace_site site;
         if (trace_file_site(process->file, body->raw.site, &site)) host = site.host;
@@ -192,8 +202,9 @@ static void link_objects(struct model *model, struct model_process *process) {
     for (size_t i = 0; i < process->worker_count; i++) {
         struct model_worker *worker = &process->workers[i];
         /* what it knew of the host may be older than what its connection knows by now */
-        const struct model_connection *last =
-            process_connection(process, worker->raw.last_connection);
+        worker->goroutine = worker->raw.flags & TRACE_WORKER_GOROUTINE;
+        const struct model_connection *last = process_connection(
+            process, worker->goroutine ? worker->raw.dedicated : worker->raw.last_connection);
         worker->host = last ? last->host
                             : link_host(model, process, worker->raw.last_host, TRACE_REGION_WORKER,
                                         worker->index);
@@ -273,6 +284,7 @@ int model_add_trace(struct model *model, struct trace_file *file, const struct p
     load_modules(process);
     load_sites(model, process);
     link_objects(model, process);
+    process_load_handles(process);
     load_history(process);
     process_judge_end(process, fate, &model->options);
     if (process->alive && !model->options.no_refresh) {

@@ -37,6 +37,7 @@ struct model_host {
     size_t peer_count;
     size_t order; /* 0, 1, ...: its place in the list */
     struct report_totals totals;
+    uint64_t goroutines_live; /* of the live workers */
 };
 
 enum model_bytes { MODEL_BYTES_UNKNOWN, MODEL_BYTES_NONE, MODEL_BYTES_WAIT };
@@ -47,11 +48,13 @@ struct model_connection {
     size_t index; /* of its slot */
     struct model_process *process;
     struct model_host *host;
-    struct model_body *body; /* the open one, NULL: none */
+    struct model_body *body; /* the open one (of HTTP/2, the first of the open ones), NULL: none */
     bool counted;            /* is in the totals */
-    bool opaque_tls;         /* counted by its port alone: nothing of it can be seen */
-    bool idle;
-    enum model_bytes bytes; /* do bytes wait in the socket? */
+    bool opaque;             /* TLS whose inside cannot be seen */
+    bool opaque_tls;         /* opaque, and counted by ALPN or its port alone */
+    bool go;                 /* a Go transport's: its life is told by hooks, not by the wire */
+    bool idle;               /* between exchanges, ready for the next */
+    enum model_bytes bytes;  /* do bytes wait in the socket? */
     struct report_finding
         *root; /* set by the rules: the finding that all others about it follow from */
 };
@@ -61,17 +64,26 @@ struct model_body {
     struct model_process *process;
     struct model_connection *connection; /* NULL: its slot is gone (torn trace) */
     struct model_host *host;
-    uint64_t asker_last_ns; /* the asking thread's newest request or connect; 0: none seen */
+    struct model_body *sibling; /* the next open one of its connection */
+    uint64_t asker_last_ns;     /* the asking thread's newest request or connect; 0: none seen */
 };
 struct model_worker {
     struct trace_worker raw;
     size_t index; /* of its slot */
     struct model_process *process;
     struct model_host *host;
-    bool counted; /* a worker; else (main thread, no application I/O) evidence only */
+    bool counted;   /* a worker; else (main thread, no application I/O) evidence only */
+    bool goroutine; /* else a thread */
     enum trace_worker_role role;
     struct model_connection
-        *dedicated; /* live connection it is dedicated to (the only one that it ever used) */
+        *dedicated;   /* live connection it is dedicated to (the only one that it ever used) */
+    uint64_t gone_ns; /* goroutines whose connection is gone: since when; 0: not known */
+};
+struct model_handle {
+    struct trace_handle raw;
+    struct model_process *process;
+    struct model_connection *connection; /* the last one that it worked on, if that is live */
+    struct model_host *host;             /* of that connection; NULL: it never had one */
 };
 struct model_site {
     struct trace_site raw;
@@ -100,8 +112,13 @@ struct model_process {
     const struct trace_worker *
         *blocked; /* of these, the threads inside a call on sockets or files: not those parked */
     size_t blocked_count;
+    struct model_handle *handles; /* of client libraries, by creation */
+    size_t handle_count;
     struct model_site *sites;
     size_t site_count;
+#define MODEL_BLIND_MAX 16u
+    const char *blind[MODEL_BLIND_MAX]; /* set by the rules: what of it could not be seen */
+    size_t blind_count;
     struct model_host **hosts; /* by host id of this trace */
     size_t host_count;
     struct trace_module *modules; /* by module id of this trace */
@@ -146,5 +163,7 @@ uint64_t model_followed(const struct model *model);
 
 /* "read", "cond" ...: enum trace_wait as reports write it. Pure. */
 const char *model_wait_name(uint32_t wait);
+/* "curl-easy", "ssl" ...: enum trace_handle_kind as dumps write it. Pure. */
+const char *model_handle_name(uint32_t kind);
 
 #endif

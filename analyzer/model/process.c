@@ -49,9 +49,10 @@ static uint64_t last_moment(const struct model_process *process) {
         last =
             max_u64(last, max_u64(raw->wait_ns, max_u64(raw->epoll_wait_ns, raw->epoll_change_ns)));
     }
-    for (size_t i = 0; i < process->body_count; i++)
-        last = max_u64(
-            last, max_u64(process->bodies[i].raw.opened_ns, process->bodies[i].raw.progress_ns));
+    for (size_t i = 0; i < process->body_count; i++) {
+        const struct trace_body *raw = &process->bodies[i].raw;
+        last = max_u64(last, max_u64(raw->opened_ns, max_u64(raw->progress_ns, raw->attempt_ns)));
+    }
     for (size_t i = 0; i < process->worker_count; i++)
         last = max_u64(last, max_u64(process->workers[i].raw.last_io_ns,
                                      process->workers[i].raw.wait_since_ns));
@@ -98,8 +99,11 @@ void process_judge_end(struct model_process *process, const struct process_fate 
     process->now_ns = fate && fate->ended_ns ? max_u64(fate->ended_ns, last) : last;
     process->end = REPORT_END_LOST;
     if (waited) {
-        process->end = fate->signal ? REPORT_END_SIGNAL : REPORT_END_EXIT;
+        /* Go leaves with 2 after a panic or a fatal error, and that is no exit: an exit would have been recorded. */
+        const bool panicked =
+            header->go_state == TRACE_GO_FOLLOWED && fate->signal == 0 && fate->status == 2;
+        process->end = fate->signal || panicked ? REPORT_END_SIGNAL : REPORT_END_EXIT;
         process->status = fate->signal ? fate->signal : fate->status;
-        process->status_known = true;
+        process->status_known = !panicked;
     }
 }

@@ -45,6 +45,7 @@ struct report_host {
     const char *const *peers;
     size_t peer_count;
     struct report_totals totals;
+    uint64_t goroutines_live; /* of the live workers; the others are threads */
 };
 
 struct report_process {
@@ -80,7 +81,8 @@ struct report_object {
     int fd;           /* -1: none */
     const char *peer; /* "" if none */
     double age_s;
-    uint32_t tid;     /* workers; 0: none */
+    uint32_t tid; /* workers: a thread's, or a goroutine's number; 0: none */
+    bool goroutine;
     const char *wait; /* workers; NULL: none */
 };
 #define REPORT_OBJECTS_MAX 20
@@ -105,6 +107,8 @@ struct report_finding {
     const char *path;
     uint32_t status; /* 0: none yet */
     double oldest_age_s;
+    double
+        newest_age_s; /* how it grew: count objects between these two; -1: not known one by one */
     uint64_t bytes_read;
     uint64_t bytes_expected; /* TRACE_UNKNOWN */
     struct report_stack request, connect, worker;
@@ -112,7 +116,8 @@ struct report_finding {
         by_connect; /* the caller's stack is that of the connect: a library's thread sent the request */
     struct report_object objects[REPORT_OBJECTS_MAX]; /* oldest first */
     size_t object_count;
-    uint64_t behind[4]; /* roots: stranded workers behind it, by enum trace_worker_role */
+    uint64_t behind[4];         /* roots: stranded workers behind it, by enum trace_worker_role */
+    uint64_t behind_goroutines; /* of these */
     struct report_object parked[REPORT_OBJECTS_MAX]; /* roots: those workers */
     size_t parked_count;
 

@@ -50,9 +50,24 @@ static void table_scan(const struct model_process *process, const char *table,
     fclose(file);
 }
 
+/* A program that was started with it open, a second ago at least, has it still. */
+static void look_for_heir(struct model_connection *connection) {
+    const struct model_process *process = connection->process;
+    struct trace_connection *raw = &connection->raw;
+    char path[64], ours[64], theirs[64];
+    if (raw->exec_ns == 0 || raw->exec_held || process->now_ns < raw->exec_ns + 1000000000u) return;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/fd/%d", process->header->pid, raw->fd);
+    ssize_t n = readlink(path, ours, sizeof ours);
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/fd/%d", raw->exec_pid, raw->fd);
+    ssize_t m = readlink(path, theirs, sizeof theirs);
+    raw->exec_held = n > 0 && n == m && memcmp(ours, theirs, (size_t)n) == 0;
+}
+
 void process_refresh_samples(struct model_process *process) {
     struct socket_wanted *wanted = NULL;
     size_t count = 0;
+    for (size_t i = 0; i < process->connection_count; i++)
+        look_for_heir(&process->connections[i]);
     for (size_t i = 0; i < process->connection_count; i++) {
         struct model_connection *connection = &process->connections[i];
         char path[64], link[64];

@@ -1,4 +1,6 @@
 /* Workers: who is one, what its role is, and which connection it is dedicated to. */
+#include <stdlib.h>
+
 #include "model/internal.h"
 
 static bool reads_only(const struct trace_worker *raw) {
@@ -53,10 +55,60 @@ static bool is_blocked(const struct trace_worker *raw) {
            raw->wait != TRACE_WAIT_SEM && raw->wait != TRACE_WAIT_JOIN;
 }
 
+/* ---- goroutines: their hooks say what they are for ---- */
+
+static int dedicated_compare(const void *a, const void *b) {
+    const struct model_worker *x = *(struct model_worker *const *)a,
+                              *y = *(struct model_worker *const *)b;
+    return (x->raw.dedicated > y->raw.dedicated) - (x->raw.dedicated < y->raw.dedicated);
+}
+
+/* Since when the connections of those that were left behind are gone; the journal knows, as far back as it goes. */
+static void note_gone(struct model_process *process, struct model_worker **gone, size_t count) {
+    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_event event;
+    qsort(gone, count, sizeof *gone, dedicated_compare);
+    trace_journal_begin(&journal, process->file);
+    while (trace_journal_next(&journal, process->file, &event)) {
+        if (event.type != TRACE_EVENT_CONNECTION_CLOSE) continue;
+        size_t low = 0, high = count;
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (gone[middle]->raw.dedicated < event.connection)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        for (; low < count && gone[low]->raw.dedicated == event.connection; low++)
+            gone[low]->gone_ns = event.time_ns;
+    }
+}
+
+static void judge_goroutines(struct model_process *process) {
+    struct model_worker **gone = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < process->worker_count; i++) {
+        struct model_worker *worker = &process->workers[i];
+        if (!worker->goroutine) continue;
+        worker->dedicated = process_connection(process, worker->raw.dedicated);
+        if (worker->dedicated || worker->raw.dedicated == 0) continue;
+        gone = array_grow(gone, count, sizeof *gone);
+        gone[count++] = worker;
+    }
+    if (count) note_gone(process, gone, count);
+    free(gone);
+}
+
 void process_judge_workers(struct model_process *process) {
+    judge_goroutines(process);
     for (size_t i = 0; i < process->worker_count; i++) {
         struct model_worker *worker = &process->workers[i];
         const struct trace_worker *raw = &worker->raw;
+        if (worker->goroutine) {
+            worker->counted = !worker->dedicated || worker->dedicated->counted;
+            worker->role = worker_role(process, worker);
+            continue;
+        }
         worker->counted =
             !(raw->flags & TRACE_WORKER_MAIN) &&
             (raw->read_ops + raw->write_ops > 0 || raw->declared_role != TRACE_ROLE_UNDECLARED) &&

@@ -152,6 +152,9 @@ static json_t *finding_json(const struct report_finding *finding) {
                         finding->status ? json_integer(finding->status) : json_null());
     json_object_set_new(out, "request", request);
     json_object_set_new(out, "oldest_age_s", seconds_json(finding->oldest_age_s));
+    json_object_set_new(out, "newest_age_s",
+                        finding->newest_age_s < 0 ? json_null()
+                                                  : seconds_json(finding->newest_age_s));
     json_object_set_new(out, "bytes_read", count_json(finding->bytes_read));
     json_object_set_new(out, "bytes_expected",
                         finding->bytes_expected == TRACE_UNKNOWN

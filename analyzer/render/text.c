@@ -71,9 +71,11 @@ static void write_process(const struct report_process *process, const struct pap
     case REPORT_END_LOST: line_add(&line, ", gone without a word (killed?)"); break;
     case REPORT_END_EXEC: line_add(&line, ", became another program (exec)"); break;
     case REPORT_END_SIGNAL:
-        line_add(&line, ", killed");
         if (process->status_known)
-            line_add(&line, " by signal %d (%s)", process->status, strsignal(process->status));
+            line_add(&line, ", killed by signal %d (%s)", process->status,
+                     strsignal(process->status));
+        else
+            line_add(&line, ", ended by a panic or a fatal error");
         break;
     case REPORT_END_EXIT:
         line_add(&line, ", ended in order");
@@ -139,7 +141,11 @@ static void write_host(const struct report_host *host, const struct paper *paper
          "stranded"}};
     add_parts(&line, "connections", connections, 5);
     add_parts(&line, "bodies", bodies, 6);
-    add_parts(&line, "threads", workers, 5);
+    add_parts(&line,
+              host->goroutines_live == 0                 ? "threads"
+              : host->goroutines_live == t->workers.live ? "goroutines"
+                                                         : "threads and goroutines",
+              workers, 5);
     if (verbose && host->peer_count) {
         line_add(&line, "; at");
         for (size_t i = 0; i < host->peer_count; i++)

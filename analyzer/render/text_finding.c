@@ -45,9 +45,9 @@ static void write_label(const struct paper *paper, const char *label, const char
     paper_write(paper, LABEL, lead, STYLE_DIM, text, style);
 }
 
-/* What starts a program says nothing of it, nor do a library's frames between the user's own. */
+/* What starts a program says nothing of it, nor do a library's frames between the user's own, nor code that no file has. */
 static bool is_telling(const struct symbol_frame *frame) {
-    return frame->kind == SYMBOL_USER &&
+    return frame->kind == SYMBOL_USER && frame->module[0] &&
            !(frame->function && strcmp(frame->function, "_start") == 0);
 }
 
@@ -55,12 +55,16 @@ static bool is_telling(const struct symbol_frame *frame) {
 static void write_interpreter(const struct paper *paper, const char *label,
                               const struct report_stack *stack) {
     struct line line = {0};
-    const char *module = "";
-    for (size_t i = 0; i < stack->count; i++)
-        if (stack->frames[i].kind == SYMBOL_INTERPRETER) module = stack->frames[i].module;
+    const char *module = "", *switches = NULL;
+    for (size_t i = 0; i < stack->count && !switches; i++) {
+        if (stack->frames[i].kind != SYMBOL_INTERPRETER) continue;
+        module = stack->frames[i].module;
+        switches = symbol_switches(symbol_base_name(module));
+    }
     line_add(&line, "code that %s interprets (--full-stacks shows the interpreter's own frames)",
              symbol_base_name(module));
     write_label(paper, label, line.text, STYLE_BOLD);
+    if (switches) write_label(paper, "", switches, STYLE_DIM);
 }
 
 static void write_stack(const struct paper *paper, const char *label,
@@ -116,6 +120,17 @@ static void write_request(const struct report_finding *finding, const struct pap
         write_label(paper, finding->count > 1 ? "the oldest" : "request", line.text, STYLE_PLAIN);
 }
 
+/* A leak keeps growing; what was left behind in one moment does not. */
+static void write_growth(const struct report_finding *finding, const struct paper *paper) {
+    struct line line = {0};
+    double span = finding->oldest_age_s - finding->newest_age_s;
+    if (finding->count < 3 || finding->newest_age_s < 0 || span <= 0) return;
+    line_add(&line, "%s in %s", paper_number(finding->count), paper_age(span));
+    if (finding->newest_age_s > 0)
+        line_add(&line, ", the newest %s ago", paper_age(finding->newest_age_s));
+    write_label(paper, "grew by", line.text, STYLE_PLAIN);
+}
+
 /* Threads, those that wait in the same kind of call together: "cond: tid 17 18, read: tid 19". */
 static void add_threads(struct line *line, const struct report_object *threads, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -132,8 +147,24 @@ static void add_threads(struct line *line, const struct report_object *threads, 
     }
 }
 
+/* Goroutines by their numbers, as a stack dump of the program names them. */
+static void write_goroutines(const struct report_finding *finding, const struct paper *paper) {
+    struct line line = {0};
+    uint64_t total = finding->behind[TRACE_ROLE_READER] + finding->behind[TRACE_ROLE_WRITER] +
+                     finding->behind[TRACE_ROLE_BOTH];
+    for (size_t i = 0; i < finding->parked_count; i++)
+        line_add(&line, "%s%" PRIu32, i ? " " : "", finding->parked[i].tid);
+    if (total > finding->parked_count)
+        line_add(&line, " and %" PRIu64 " more", total - finding->parked_count);
+    write_label(paper, "goroutines", line.text, STYLE_PLAIN);
+}
+
 static void write_parked(const struct report_finding *finding, const struct paper *paper) {
     struct line line = {0};
+    if (finding->parked_count && finding->parked[0].goroutine) {
+        write_goroutines(finding, paper);
+        return;
+    }
     uint64_t total = finding->behind[TRACE_ROLE_READER] + finding->behind[TRACE_ROLE_WRITER] +
                      finding->behind[TRACE_ROLE_BOTH];
     add_threads(&line, finding->parked, finding->parked_count);
@@ -161,13 +192,17 @@ static void write_objects(const struct report_finding *finding, const struct pap
     if (line.length) write_label(paper, "held by", line.text, STYLE_PLAIN);
 }
 
+static const char *caller_label(const struct report_finding *finding) {
+    return finding->rule->where ? finding->rule->where : "asked for in";
+}
+
 /* The sentence of the root told already how many there are, this says where they come from. */
 void write_consequence(const struct report_finding *finding, const struct paper *paper) {
     struct line line = {0};
     line_add(&line, "%s [%s]", finding->message, finding->rule->id);
     const struct report_stack *stack = finding->worker.count ? &finding->worker : &finding->request;
-    if (stack->count) {
-        line_add(&line, "%s ", finding->worker.count ? ", started in" : ", asked for in");
+    if (stack->count && stack->frames[0].kind != SYMBOL_SYSTEM) {
+        line_add(&line, ", %s ", finding->worker.count ? "started in" : caller_label(finding));
         add_frame(&line, &stack->frames[0]);
     }
     write_label(paper, "so", line.text, STYLE_PLAIN);
@@ -183,7 +218,7 @@ void write_finding(const struct report_finding *finding, const struct paper *pap
                 STYLE_BOLD);
     if (finding->worker.count) write_stack(paper, "started in", &finding->worker, options);
     const struct report_stack *asked = finding->by_connect ? &finding->connect : &finding->request;
-    if (asked->count) write_stack(paper, "asked for in", asked, options);
+    if (asked->count) write_stack(paper, caller_label(finding), asked, options);
     if (finding->by_connect && finding->request.count)
         write_stack(paper, "sent in", &finding->request, options);
     if (!finding->by_connect && finding->connect.count &&
@@ -191,6 +226,7 @@ void write_finding(const struct report_finding *finding, const struct paper *pap
          !same_entry(&finding->request, &finding->connect)))
         write_stack(paper, "connected in", &finding->connect, options);
     write_request(finding, paper);
+    write_growth(finding, paper);
     if (finding->tag_count) {
         line.length = 0;
         for (size_t i = 0; i < finding->tag_count; i++)

@@ -1,10 +1,11 @@
 /* The rule about what could not be seen: blind. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rules/context.h"
 
-const char blind_lost[] = "the trace was full: records were lost";
+static const char blind_lost[] = "the trace was full: records were lost";
 
 static const char *blind_reason(uint16_t reason) {
     switch ((enum trace_blind)reason) {
@@ -12,8 +13,8 @@ static const char *blind_reason(uint16_t reason) {
     case TRACE_BLIND_FRAMING: return "bytes that HTTP/1 does not allow";
     case TRACE_BLIND_UNSEEN: return "bytes went by that no call showed";
     case TRACE_BLIND_CONCURRENT: return "two threads used one direction at once";
-    case TRACE_BLIND_HTTP2: return "HTTP/2";
-    case TRACE_BLIND_TLS: return "TLS inside the program, its plaintext cannot be seen";
+    case TRACE_BLIND_HTTP2: return "HTTP/2 frames that cannot be followed";
+    case TRACE_BLIND_TLS: return "TLS whose plaintext is not seen";
     case TRACE_BLIND_NO_SLOT: return "the trace is full";
     case TRACE_BLIND_PIPELINE: return "more pipelined requests than are followed";
     }
@@ -24,7 +25,13 @@ static void note_blind(struct rules_context *context, struct rules_object *objec
     object->severity = SEVERITY_NOTE;
     object->confidence = CONFIDENCE_PROVEN;
     object->bytes_expected = TRACE_UNKNOWN;
-    if (rules_add(context, object)) context->report->blind = true;
+    if (!rules_add(context, object)) return;
+    context->report->blind = true;
+    struct model_process *process = object->process;
+    if (!process || process->blind_count == MODEL_BLIND_MAX) return;
+    for (size_t i = 0; i < process->blind_count; i++)
+        if (strcmp(process->blind[i], object->detail) == 0) return;
+    process->blind[process->blind_count++] = object->detail;
 }
 
 static void blind_connection(struct rules_context *context, struct model_process *process,
@@ -37,6 +44,27 @@ static void blind_connection(struct rules_context *context, struct model_process
                             .since_ns = connection ? connection->raw.opened_ns : 0,
                             .connection = connection,
                         });
+}
+
+/* A Go program whose net/http could not be followed: "go1.29: ..." */
+static void blind_go(struct rules_context *context, struct model_process *process) {
+    const struct trace_header *header = process->header;
+    if (header->go_state == TRACE_GO_FOLLOWED && header->go_reason[0])
+        note_blind(context,
+                   &(struct rules_object){
+                       .process = process,
+                       .detail = arena_format(&context->report->arena, "%s", header->go_reason),
+                       .message = "not seen: {detail}",
+                   });
+    if (header->go_state != TRACE_GO_BLIND) return;
+    const char *version = header->go_version[0] ? header->go_version : "Go";
+    const char *reason = header->go_reason[0] ? header->go_reason : "it could not be followed";
+    note_blind(context,
+               &(struct rules_object){
+                   .process = process,
+                   .detail = arena_format(&context->report->arena, "%s: %s", version, reason),
+                   .message = "not seen: what this Go program does over HTTP ({detail})",
+               });
 }
 
 /* ---- connections that ended: the journal has them ---- */
@@ -77,17 +105,46 @@ static void blind_ended(struct rules_context *context, struct model_process *pro
     }
     for (size_t i = 0; i < count; i++) {
         struct model_host *host = ends[i].host ? process->hosts[ends[i].host] : NULL;
-        /* TLS that cannot be looked into is HTTP by its port alone */
-        if (ends[i].reason == TRACE_BLIND_TLS && (!host || host->port != 443)) continue;
         blind_connection(context, process, host, NULL, ends[i].reason);
     }
     free(ends);
+}
+
+/* ---- TLS that no call shows the inside of ---- */
+
+static const char opaque_reason[] =
+    "TLS inside the program, its plaintext cannot be seen; bodies are not known";
+
+static void opaque_ended(struct rules_context *context, struct model_process *process) {
+    for (size_t i = 0; i < process->site_count; i++) {
+        const struct model_site *site = &process->sites[i];
+        if (site->raw.connections_opaque == 0) continue;
+        note_blind(context, &(struct rules_object){.process = process,
+                                                   .host = site->host,
+                                                   .count = site->raw.connections_opaque,
+                                                   .detail = opaque_reason});
+    }
+}
+
+/* Not known to be HTTP, so in no total; but what they carried may have been. */
+static void opaque_unknown(struct rules_context *context, struct model_process *process) {
+    uint64_t count = process->header->connections_opaque;
+    for (size_t i = 0; i < process->connection_count; i++)
+        count += process->connections[i].opaque && !process->connections[i].counted;
+    if (count == 0) return;
+    note_blind(context, &(struct rules_object){
+                            .process = process,
+                            .count = count,
+                            .detail = "TLS whose plaintext cannot be seen, perhaps HTTP",
+                            .message = "not seen: {detail} ({n} {connection|connections})",
+                        });
 }
 
 static void blind(struct rules_context *context) {
     for (struct model_process *process = context->model->processes; process;
          process = process->next) {
         uint64_t lost = 0;
+        process->blind_count = 0;
         for (size_t i = 0; i < process->connection_count; i++) {
             struct model_connection *connection = &process->connections[i];
             if (!connection->counted) continue;
@@ -95,9 +152,16 @@ static void blind(struct rules_context *context) {
                 blind_connection(context, process, connection->host, connection,
                                  connection->raw.blind_reason);
             else if (connection->opaque_tls)
-                blind_connection(context, process, connection->host, connection, TRACE_BLIND_TLS);
+                note_blind(context, &(struct rules_object){.process = process,
+                                                           .host = connection->host,
+                                                           .detail = opaque_reason,
+                                                           .since_ns = connection->raw.opened_ns,
+                                                           .connection = connection});
         }
+        blind_go(context, process);
         blind_ended(context, process);
+        opaque_ended(context, process);
+        opaque_unknown(context, process);
         for (int i = 0; i < TRACE_LOST_COUNT; i++)
             lost += process->header->lost[i];
         if (lost)

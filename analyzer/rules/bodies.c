@@ -1,6 +1,11 @@
 /* Rules about response bodies: unclosed-body, drained-unclosed, discarded-body. */
 #include "rules/context.h"
 
+/* What Go's net/http wants of its callers (net/http.Response.Body). */
+static const char go_close[] =
+    "`defer resp.Body.Close()` after the error check; read to EOF if the "
+    "connection should be reused.";
+
 /* ---- unclosed-body ---- */
 
 static void unclosed_body(struct rules_context *context) {
@@ -12,6 +17,7 @@ static void unclosed_body(struct rules_context *context) {
             struct body_judgement judgement = rules_judge_body(context, body);
             if (judgement.state != BODY_ABANDONED && judgement.state != BODY_PAUSED) continue;
             bool paused = judgement.state == BODY_PAUSED;
+            bool stream = (raw->flags & (TRACE_BODY_STREAM | TRACE_BODY_GO)) == TRACE_BODY_STREAM;
             rules_add(
                 context,
                 &(struct rules_object){
@@ -22,11 +28,17 @@ static void unclosed_body(struct rules_context *context) {
                     .message = paused ? "{n} response {body|bodies} from {host} {was|were} read in "
                                         "part and then "
                                         "left: bytes wait, nobody takes them"
-                                      : NULL,
+                               : stream ? "{n} response {body|bodies} from {host} {was|were} never "
+                                          "closed ({an HTTP/2 stream|HTTP/2 streams})"
+                                        : NULL,
                     .advice =
                         paused ? "Resume the transfer, or close the body: a paused one holds its "
                                  "connection, and the server's, for as long."
-                               : NULL,
+                        : raw->flags & TRACE_BODY_GO ? go_close
+                        : stream ? "Read each response body to its end or reset its stream, on "
+                                   "every path: one that is kept holds its part of the "
+                                   "connection's window, and in the end all others starve."
+                                 : NULL,
                     .request_stack = raw->request_stack,
                     .connect_stack = body->connection->raw.connect_stack,
                     .by_connect_stack = rules_sent_by_own_worker(body->connection, raw->asker_tid),
@@ -77,14 +89,16 @@ const struct rule rule_unclosed_body = {
 /* ---- what ended: counters of call sites ---- */
 
 static void site_finding(struct rules_context *context, const struct model_site *site,
-                         uint64_t count) {
+                         uint64_t count, const char *go_advice) {
     const struct trace_site *raw = &site->raw;
     if (count == 0) return;
+    bool go = rules_stack_is_go(context, site->process, raw->stack);
     rules_add(context, &(struct rules_object){
                            .process = site->process,
                            .host = site->host,
                            .severity = context->rule->severity,
                            .confidence = CONFIDENCE_PROVEN,
+                           .advice = go ? go_advice : NULL,
                            .count = count,
                            .request_stack = raw->stack,
                            .method = raw->sample_method,
@@ -97,10 +111,14 @@ static void site_finding(struct rules_context *context, const struct model_site 
 }
 
 static void drained_unclosed(struct rules_context *context) {
+    static const char advice[] =
+        "`defer resp.Body.Close()` after the error check: reading to EOF gave the connection back "
+        "this time, an early return or an error on the way does not.";
     for (struct model_process *process = context->model->processes; process;
          process = process->next)
         for (size_t i = 0; i < process->site_count; i++)
-            site_finding(context, &process->sites[i], process->sites[i].raw.drained_unclosed);
+            site_finding(context, &process->sites[i], process->sites[i].raw.drained_unclosed,
+                         advice);
 }
 
 const struct rule rule_drained_unclosed = {
@@ -121,7 +139,9 @@ static void discarded_body(struct rules_context *context) {
     for (struct model_process *process = context->model->processes; process;
          process = process->next) {
         for (size_t i = 0; i < process->site_count; i++)
-            site_finding(context, &process->sites[i], process->sites[i].raw.bodies_discarded);
+            site_finding(context, &process->sites[i], process->sites[i].raw.bodies_discarded,
+                         "Nothing leaks; but each costs a new connection (and TLS handshake). Read "
+                         "small rests before Close: `io.Copy(io.Discard, resp.Body)`.");
         for (size_t i = 0; i < process->body_count; i++) {
             const struct model_body *body = &process->bodies[i];
             const struct trace_body *raw = &body->raw;
@@ -147,11 +167,12 @@ const struct rule rule_discarded_body = {
     .id = "discarded-body",
     .severity = SEVERITY_NOTE,
     .message = "{n} response {body|bodies} from {host} {was|were} closed before {its|their} end",
-    .advice = "Nothing leaks; but each costs a new connection (and TLS handshake). Drain small "
+    .advice = "Nothing leaks; but with HTTP/1 each costs a new connection (and TLS handshake). "
+              "Drain small "
               "rests before closing.",
-    .meaning = "The body was closed with bytes of it still to come. That is no leak; but the "
-               "connection cannot be used again, "
-               "so the next request pays for a new one.",
+    .meaning = "The body was closed with bytes of it still to come. That is no leak; but with "
+               "HTTP/1 the connection cannot be used again, "
+               "so the next request pays for a new one. HTTP/2 resets the stream alone.",
     .mistake = "A response is closed unread because only its status matters.",
     .mend =
         "Read a small rest to its end before closing; ask with HEAD where only the status matters.",

@@ -40,7 +40,7 @@ static bool is_answer_abandoned(const struct rules_context *context,
                                 const struct model_connection *connection) {
     const struct trace_connection *raw = &connection->raw;
     /* UNKNOWN with a request: a CONNECT that the proxy has not answered */
-    bool http = raw->protocol == TRACE_PROTOCOL_HTTP1 || raw->protocol == TRACE_PROTOCOL_UNKNOWN;
+    bool http = raw->protocol != TRACE_PROTOCOL_TUNNEL;
     if (raw->state != TRACE_CONNECTION_ESTABLISHED || !http || raw->eof_ns) return false;
     if (raw->requests <= raw->responses || connection->body || raw->body_slot || !asked_ns(raw))
         return false;
@@ -69,7 +69,10 @@ static void response_abandoned(struct rules_context *context) {
         for (size_t i = 0; i < process->connection_count; i++) {
             struct model_connection *connection = &process->connections[i];
             const struct trace_connection *raw = &connection->raw;
-            if (raw->flags & (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED)) continue;
+            /* a Go transport's caller waits in a goroutine, and gives the connection up with the request */
+            if (raw->flags &
+                (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED | TRACE_CONNECTION_GO))
+                continue;
             bool connecting = is_connect_abandoned(context, connection);
             if (!connecting && !is_answer_abandoned(context, connection)) continue;
             struct rules_object object = {
@@ -138,11 +141,16 @@ static bool is_one_shot(const struct rules_context *context,
     return same == 1;
 }
 
+/* Of TLS that hides what goes on inside nobody knows whether it waits in a pool: it gets the benefit of the doubt. */
+static bool may_be_idle(const struct model_connection *connection) {
+    return connection->idle || (connection->opaque_tls && connection->raw.eof_ns == 0);
+}
+
 static size_t unseen_ends(const struct model_process *process) {
     size_t count = 0;
     for (size_t i = 0; i < process->connection_count; i++) {
         const struct model_connection *connection = &process->connections[i];
-        count += connection->idle && connection->raw.tcp_state == TCP_STATE_CLOSE_WAIT;
+        count += may_be_idle(connection) && connection->raw.tcp_state == TCP_STATE_CLOSE_WAIT;
     }
     return count;
 }
@@ -154,20 +162,21 @@ static void peer_closed(struct rules_context *context) {
         for (size_t i = 0; i < process->connection_count; i++) {
             struct model_connection *connection = &process->connections[i];
             const struct trace_connection *raw = &connection->raw;
-            if (!(raw->flags & TRACE_CONNECTION_COUNTED) || (raw->flags & TRACE_CONNECTION_SHARED))
-                continue;
+            if (!(raw->flags & TRACE_CONNECTION_COUNTED) && !connection->opaque_tls) continue;
+            if (raw->flags & TRACE_CONNECTION_SHARED) continue;
             bool seen = raw->eof_ns != 0;
             if (seen && (rules_age(process, raw->eof_ns) < rules_grace(context, process) ||
                          is_one_shot(context, connection)))
                 continue;
-            if (!seen && !(connection->idle && raw->tcp_state == TCP_STATE_CLOSE_WAIT)) continue;
+            if (!seen && !(may_be_idle(connection) && raw->tcp_state == TCP_STATE_CLOSE_WAIT))
+                continue;
             struct rules_object object = {
                 .process = process,
                 .host = connection->host,
                 .severity = seen   ? SEVERITY_ERROR
                             : many ? SEVERITY_WARNING
                                    : SEVERITY_NOTE,
-                .confidence = CONFIDENCE_PROVEN,
+                .confidence = connection->opaque ? CONFIDENCE_INFERRED : CONFIDENCE_PROVEN,
                 .request_stack = raw->request_stack,
                 .connect_stack = raw->connect_stack,
                 .method = raw->request_method,
@@ -222,8 +231,9 @@ static bool is_silent(const struct rules_context *context,
         raw->state == TRACE_CONNECTION_ESTABLISHED || raw->tcp_state == TCP_STATE_ESTABLISHED;
     if (!established || raw->requests || raw->read_bytes || raw->write_bytes || raw->eof_ns)
         return false;
-    if (raw->flags &
-        (TRACE_CONNECTION_SERVER_FIRST | TRACE_CONNECTION_SHARED | TRACE_CONNECTION_BLIND))
+    /* Go dials for a request that another connection may answer first: then it waits in the pool */
+    if (raw->flags & (TRACE_CONNECTION_SERVER_FIRST | TRACE_CONNECTION_SHARED |
+                      TRACE_CONNECTION_BLIND | TRACE_CONNECTION_GO))
         return false;
     return rules_age(process, raw->opened_ns) >= rules_grace(context, process);
 }
@@ -268,17 +278,19 @@ static void connection_abandoned(struct rules_context *context) {
                 continue;
             for (size_t i = first; i < end; i++) {
                 struct model_connection *connection = silent[i];
-                rules_add(context, &(struct rules_object){
-                                       .process = process,
-                                       .host = connection->host,
-                                       .severity = SEVERITY_ERROR,
-                                       .confidence = CONFIDENCE_PROVEN,
-                                       .connect_stack = stack,
-                                       .since_ns = connection->raw.opened_ns,
-                                       .bytes_expected = TRACE_UNKNOWN,
-                                       .connection = connection,
-                                       .root = connection->root,
-                                   });
+                const bool added = rules_add(context, &(struct rules_object){
+                                                          .process = process,
+                                                          .host = connection->host,
+                                                          .severity = SEVERITY_ERROR,
+                                                          .confidence = CONFIDENCE_PROVEN,
+                                                          .connect_stack = stack,
+                                                          .since_ns = connection->raw.opened_ns,
+                                                          .bytes_expected = TRACE_UNKNOWN,
+                                                          .connection = connection,
+                                                          .root = connection->root,
+                                                      });
+                if (added && connection->raw.state == TRACE_CONNECTION_CONNECTING)
+                    count_connecting(context, connection);
             }
         }
         free(silent);

@@ -4,7 +4,8 @@
 
 #include "rules/rules.h"
 
-struct rules_stack; /* a stack with its names, stack.c */
+struct rules_stack;    /* a stack with its names, stack.c */
+struct rules_compiled; /* names of compiled code, stack.c */
 
 struct rules_context {
     struct model *model;
@@ -15,7 +16,8 @@ struct rules_context {
     const struct rule *rule; /* the one that is being evaluated */
     struct report_finding *findings;
     struct report_finding **tail;
-    struct rules_stack *stacks;   /* those already named */
+    struct rules_stack *stacks; /* those already named */
+    struct rules_compiled *compiled;
     struct report_totals *totals; /* by model_host.order */
 };
 
@@ -41,6 +43,8 @@ struct rules_object {
     const char *tags[4];
     struct model_connection *connection; /* NULL: none */
     const struct model_worker *worker;
+    bool listed; /* it has a line of its own among the finding's objects, connection or not */
+    uint64_t connection_id;      /* for that line, when the connection itself is gone */
     enum trace_worker_role role; /* stranded-worker */
     struct report_finding *root; /* what it follows from */
 };
@@ -63,10 +67,19 @@ struct rules_stack {
 };
 const struct rules_stack *rules_stack(struct rules_context *context,
                                       const struct model_process *process, uint32_t id);
+/* Ends what stack.c holds open. */
+void rules_stack_end(struct rules_context *context);
 /* Hash of the top five user functions with their modules' base names: the fingerprint's part, added to `hash`. */
 uint64_t rules_stack_fingerprint(const struct rules_stack *stack, uint64_t hash);
+/* Is the caller's code Go? By its first frame's language; where that has no name, by what the process runs. */
+bool rules_stack_is_go(struct rules_context *context, const struct model_process *process,
+                       uint32_t id);
 uint64_t rules_hash(uint64_t hash, const char *text);
 #define RULES_HASH_START UINT64_C(14695981039346656037)
+
+static inline uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
 
 /* evidence.c */
 enum body_state { BODY_EXEMPT, BODY_PROGRESSING, BODY_STARVED, BODY_PAUSED, BODY_ABANDONED };
@@ -93,10 +106,8 @@ uint64_t rules_last_try(const struct model_connection *connection);
 
 extern const struct rule rule_unclosed_body, rule_response_abandoned, rule_stranded_worker,
     rule_peer_closed, rule_connection_abandoned, rule_drained_unclosed, rule_discarded_body,
-    rule_blind;
-
-/* The detail of the note that records were lost. */
-extern const char blind_lost[];
+    rule_client_per_request, rule_timer_pileup, rule_handle_leak, rule_bad_close, rule_idle_bloat,
+    rule_worker_growth, rule_thread_unjoined, rule_inherited_connection, rule_blind;
 
 /* history.c: retracted findings, out of the journal. */
 void rules_count_retracted(struct rules_context *context);

@@ -3,11 +3,8 @@
 
 #define BURSTS_OF_A_PAUSED_READER 2u
 #define READS_OF_A_PAUSED_READER 8u /* one burst, but a long one: it was on its way */
-#define PAUSED_GRACES 10u           /* a paused body is a warning after so many times the grace */
-
-static uint64_t later(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
+#define GO_BETWEEN_READS_NS 1000000000u
+#define PAUSED_GRACES 10u /* a paused body is a warning after so many times the grace */
 
 uint64_t rules_age(const struct model_process *process, uint64_t since_ns) {
     return process->now_ns > since_ns ? process->now_ns - since_ns : 0;
@@ -19,6 +16,11 @@ uint64_t rules_grace(const struct rules_context *context, const struct model_pro
 
 uint64_t rules_last_try(const struct model_connection *connection) {
     return later(connection->raw.read_attempt_ns, connection->raw.wait_ns);
+}
+
+/* One of many on its connection, seen on the wire: who asks for the next one has not gone on from this one. */
+static bool is_stream(const struct model_body *body) {
+    return (body->raw.flags & (TRACE_BODY_STREAM | TRACE_BODY_GO)) == TRACE_BODY_STREAM;
 }
 
 /*
@@ -71,7 +73,8 @@ static bool is_in_loop_that_ended(const struct rules_context *context,
     bool starved =
         connection->bytes == MODEL_BYTES_NONE && raw->epoll_wait_ns >= raw->read_progress_ns;
     if (raw->epoll_set == 0 && !starved) return false;
-    if (connection->body && connection->body->asker_last_ns > raw->epoll_change_ns) return false;
+    for (const struct model_body *body = connection->body; body; body = body->sibling)
+        if (!is_stream(body) && body->asker_last_ns > raw->epoll_change_ns) return false;
     return rules_age(process, raw->epoll_change_ns) <= context->grace_ns &&
            rules_age(process, raw->epoll_wait_ns) <= context->grace_ns;
 }
@@ -131,7 +134,8 @@ static uint64_t body_progress(const struct model_body *body) {
 
 /* The thread that asked for it asked for something else after the last payload. */
 static bool went_on(const struct model_body *body) {
-    return body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
+    return !is_stream(body) &&
+           body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
 }
 
 /* The thread is there and not parked: it sleeps, computes, or waits for something else. */
@@ -189,6 +193,60 @@ static struct body_judgement judge_in_flight(const struct rules_context *context
     return abandoned(body, went_on(body));
 }
 
+/*
+ * A Go body is judged by its handle: Read and Close of it are seen. A goroutine inside Read waits for it; one that reads in a loop
+ * may be between two Reads at the very end of the program. Whether bytes wait says nothing: the transport reads ahead.
+ */
+static struct body_judgement judge_go(const struct rules_context *context,
+                                      const struct model_body *body) {
+    const struct model_process *process = body->process;
+    const struct trace_body *raw = &body->raw;
+    uint64_t progress = body_progress(body), last = later(progress, raw->attempt_ns);
+    bool reads_on = raw->reads >= READS_OF_A_PAUSED_READER && !went_on(body);
+    if (raw->attempts_now > 0) return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (process->orderly) {
+        if (reads_on && rules_age(process, last) < GO_BETWEEN_READS_NS)
+            return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
+        return (struct body_judgement){BODY_ABANDONED, CONFIDENCE_PROVEN};
+    }
+    if (rules_age(process, last) < context->grace_ns)
+        return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_PROVEN};
+    if (raw->bursts >= BURSTS_OF_A_PAUSED_READER || reads_on) {
+        if (rules_age(process, last) < PAUSED_GRACES * context->grace_ns)
+            return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    }
+    return (struct body_judgement){BODY_ABANDONED, CONFIDENCE_PROVEN};
+}
+
+/*
+ * HTTP/2: the peer has more to send, and may not, because the program does not give back what came (RFC 9113 5.2): bytes wait,
+ * but at the peer. A connection's window that is shut accuses only those that hold more than half of it: a client gives back the
+ * other half late, and then all streams on it starve.
+ */
+static bool is_shut(const struct model_body *body) {
+    const struct trace_connection *connection = &body->connection->raw;
+    if (!is_stream(body) || body->raw.held == 0 || body->raw.bytes_read == body->raw.expected)
+        return false;
+    return body->raw.window == 0 ||
+           (connection->window == 0 && body->raw.held > connection->held / 2);
+}
+
+static struct body_judgement judge_shut(const struct rules_context *context,
+                                        const struct model_body *body) {
+    const struct model_process *process = body->process;
+    const uint64_t progress = later(body_progress(body), body->raw.attempt_ns);
+    const uint64_t age = rules_age(process, progress);
+    /* It took some of it, and gave that back: a reader that rests. */
+    const bool rests =
+        body->raw.attempt_ns != 0 || is_writing_elsewhere(process, body->raw.reader_tid);
+    const enum report_confidence confidence =
+        body->raw.expected != TRACE_UNKNOWN ? CONFIDENCE_PROVEN : CONFIDENCE_INFERRED;
+    if (!process->orderly && age < context->grace_ns * (rests ? PAUSED_GRACES : 1))
+        return (struct body_judgement){BODY_PROGRESSING, confidence};
+    return (struct body_judgement){rests ? BODY_PAUSED : BODY_ABANDONED, confidence};
+}
+
 struct body_judgement rules_judge_body(const struct rules_context *context,
                                        const struct model_body *body) {
     const struct model_connection *connection = body->connection;
@@ -196,9 +254,12 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
     if (!connection ||
         (body->raw.flags &
          (TRACE_BODY_EVENT_STREAM | TRACE_BODY_GRPC | TRACE_BODY_HANDLE_CLOSED)) ||
-        (connection->raw.flags & (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED)) ||
-        connection->raw.eof_ns != 0)
+        (connection->raw.flags & (TRACE_CONNECTION_BLIND | TRACE_CONNECTION_SHARED)))
         return (struct body_judgement){BODY_EXEMPT, CONFIDENCE_PROVEN};
+    /* the goroutines behind a Go body stay, whatever the peer did meanwhile */
+    if (body->raw.flags & TRACE_BODY_GO) return judge_go(context, body);
+    if (connection->raw.eof_ns != 0) return (struct body_judgement){BODY_EXEMPT, CONFIDENCE_PROVEN};
+    if (is_shut(body)) return judge_shut(context, body);
     uint64_t progress = body_progress(body);
     return body->process->orderly ? judge_at_exit(context, body, progress)
                                   : judge_in_flight(context, body, progress);
@@ -206,7 +267,8 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
 
 bool rules_sent_by_own_worker(const struct model_connection *connection, uint32_t tid) {
     const struct model_process *process = connection->process;
-    if (tid == 0 || tid == connection->raw.opener_tid || connection->raw.connect_stack == 0)
+    if (connection->go || tid == 0 || tid == connection->raw.opener_tid ||
+        connection->raw.connect_stack == 0)
         return false;
     for (size_t i = 0; i < process->worker_count; i++) {
         const struct trace_worker *raw = &process->workers[i].raw;

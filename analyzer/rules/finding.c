@@ -85,8 +85,20 @@ static void finding_take_oldest(struct rules_context *context, struct report_fin
     finding->worker = stack_shown(rules_stack(context, process, object->worker_stack));
 }
 
+/* How it grew is known where each object came with a time of its own: counters of what has ended have a sample's alone. */
+static void finding_take_newest(struct report_finding *finding, const struct rules_object *object) {
+    double age = object->process && object->since_ns
+                     ? (double)rules_age(object->process, object->since_ns) / 1e9
+                     : -1;
+    if (object->count > 1) age = -1;
+    bool first = finding->count == 0;
+    if (first || (finding->newest_age_s >= 0 && age < finding->newest_age_s))
+        finding->newest_age_s = age;
+}
+
 static struct report_object object_line(const struct rules_object *object) {
     struct report_object line = {.pid = object->process->header->pid, .fd = -1, .peer = ""};
+    line.connection = object->connection_id;
     line.age_s = object->since_ns ? (double)rules_age(object->process, object->since_ns) / 1e9 : 0;
     if (object->connection) {
         line.connection = object->connection->raw.id;
@@ -95,6 +107,7 @@ static struct report_object object_line(const struct rules_object *object) {
     }
     if (object->worker) {
         line.tid = object->worker->raw.tid;
+        line.goroutine = object->worker->goroutine;
         line.wait = model_wait_name(object->worker->raw.wait);
         if (!object->connection) line.connection = object->worker->raw.last_connection;
     }
@@ -148,16 +161,18 @@ struct report_finding *rules_add(struct rules_context *context, const struct rul
         finding = finding->next;
     if (!finding) finding = finding_new(context, object, caller);
 
+    finding_take_newest(finding, object);
     finding->count += object->count ? object->count : 1;
     if (object->confidence < finding->confidence) finding->confidence = object->confidence;
     finding_take_oldest(context, finding, object);
     for (size_t i = 0; i < sizeof object->tags / sizeof *object->tags; i++)
         if (object->tags[i]) finding_tag(finding, object->tags[i]);
-    if (object->connection || object->worker)
+    if (object->connection || object->worker || object->listed)
         objects_insert(finding->objects, &finding->object_count, object_line(object));
     finding_vote(finding, object->root);
     if (object->root && object->worker) {
         object->root->behind[object->role]++;
+        object->root->behind_goroutines += object->worker->goroutine;
         objects_insert(object->root->parked, &object->root->parked_count, object_line(object));
     }
     if (object->connection && !object->connection->root) object->connection->root = finding;
@@ -221,7 +236,7 @@ static const char *expand(struct rules_context *context, const char *template,
     return arena_copy(&context->report->arena, text);
 }
 
-/* "; 5 reader and 5 writer threads are stranded behind them" */
+/* "; 5 reader and 5 writer threads (goroutines) are stranded behind them" */
 static const char *with_stranded(struct rules_context *context,
                                  const struct report_finding *finding) {
     char list[256] = "";
@@ -239,8 +254,11 @@ static const char *with_stranded(struct rules_context *context,
         n++;
     }
     if (total == 0) return finding->message;
-    return arena_format(&context->report->arena, "%s; %s thread%s stranded behind %s",
-                        finding->message, list, total == 1 ? " is" : "s are",
+    const char *workers = finding->behind_goroutines == 0       ? "thread"
+                          : finding->behind_goroutines == total ? "goroutine"
+                                                                : "thread and goroutine";
+    return arena_format(&context->report->arena, "%s; %s %s%s stranded behind %s", finding->message,
+                        list, workers, total == 1 ? " is" : "s are",
                         finding->count == 1 ? "it" : "them");
 }
 

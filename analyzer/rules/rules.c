@@ -12,10 +12,18 @@
 const struct rule *const rules_table[] = {
     &rule_unclosed_body,
     &rule_response_abandoned,
+    &rule_handle_leak, /* before what a forgotten handle does to its connections */
     &rule_peer_closed,
     &rule_connection_abandoned,
+    &rule_bad_close,
     &rule_stranded_worker,
     &rule_drained_unclosed,
+    &rule_client_per_request,
+    &rule_timer_pileup,
+    &rule_worker_growth,
+    &rule_thread_unjoined,
+    &rule_idle_bloat,
+    &rule_inherited_connection,
     &rule_discarded_body,
     &rule_blind,
     NULL,
@@ -82,6 +90,7 @@ static void report_hosts(struct rules_context *context) {
             .peers = host->peers,
             .peer_count = host->peer_count,
             .totals = *totals,
+            .goroutines_live = host->goroutines_live,
         };
     }
     if (report->host_count)
@@ -106,25 +115,18 @@ static void process_arguments(struct report *report, struct report_process *out,
     out->argv = argv;
 }
 
-/* What of this process could not be seen: the details of its blind findings. */
-static void process_blind(struct rules_context *context, struct report_process *out, uint32_t pid) {
-    struct report *report = context->report;
-    const char **blind = NULL;
-    for (const struct report_finding *finding = context->findings; finding;
-         finding = finding->next) {
-        if (finding->rule != &rule_blind) continue;
-        bool ours = finding->detail == blind_lost && out->lost_records;
-        for (size_t i = 0; i < finding->object_count; i++)
-            ours |= finding->objects[i].pid == pid;
-        if (!ours) continue;
-        if (!blind) out->blind = blind = arena_alloc(&report->arena, 64 * sizeof *blind);
-        if (out->blind_count < 64) blind[out->blind_count++] = finding->detail;
-    }
+/* "native", and Go's version, whether it could be followed or not. */
+static void process_runtimes(struct report *report, struct report_process *out,
+                             const struct trace_header *header) {
+    const char **runtimes = arena_alloc(&report->arena, 2 * sizeof *runtimes);
+    runtimes[out->runtime_count++] = "native";
+    if (header->go_state != TRACE_GO_NONE)
+        runtimes[out->runtime_count++] = header->go_version[0] ? header->go_version : "go";
+    out->runtimes = runtimes;
 }
 
 static void report_processes(struct rules_context *context) {
     static const char *const unwinders[] = {"none", "libunwind", "libgcc"};
-    static const char *const native[] = {"native"};
     struct report *report = context->report;
     report->processes = arena_alloc(&report->arena, (context->model->process_count + 1) *
                                                         sizeof *report->processes);
@@ -141,8 +143,6 @@ static void report_processes(struct rules_context *context) {
             .end = process->end,
             .status_known = process->status_known,
             .status = process->status,
-            .runtimes = native,
-            .runtime_count = 1,
             .history_from_realtime_ns =
                 process->history_from_ns ? to_realtime(header, process->history_from_ns) : 0,
             .torn = process->torn,
@@ -153,7 +153,9 @@ static void report_processes(struct rules_context *context) {
         for (int i = 0; i < TRACE_LOST_COUNT; i++)
             out->lost_records += header->lost[i];
         process_arguments(report, out, header);
-        process_blind(context, out, header->pid);
+        process_runtimes(report, out, header);
+        out->blind = process->blind;
+        out->blind_count = process->blind_count;
     }
 }
 
@@ -194,6 +196,7 @@ struct report *rules_evaluate(struct model *model, struct symbolizer *symbolizer
     }
     rules_count_retracted(&context);
     rules_finish(&context);
+    rules_stack_end(&context);
     report_hosts(&context);
     report_processes(&context);
     report->connections_followed = model_followed(model);

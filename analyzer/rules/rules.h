@@ -21,6 +21,7 @@ struct rule {
     const char *meaning; /* what `explain` prints, paragraph by paragraph */
     const char *mistake;
     const char *mend;
+    const char *where; /* what the caller's stack shows, "asked for in" when NULL */
     void (*evaluate)(struct rules_context *context);
 };
 

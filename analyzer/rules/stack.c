@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rules/context.h"
+#include "symbol/perf_map.h"
 
 #define FINGERPRINT_FRAMES 5u
 
@@ -14,14 +15,19 @@ uint64_t rules_hash(uint64_t hash, const char *text) { /* FNV-1a, the terminator
     return hash;
 }
 
-/* Whose frames stand for the caller: the user's; else the interpreter's that runs the user's code; else whatever is there. */
+/*
+ * Whose frames stand for the caller: the user's; else those of libraries in the language of an interpreter; else the interpreter's
+ * that runs the user's code; else whatever is there.
+ */
 static enum symbol_kind caller_kind(const struct rules_stack *stack) {
     enum symbol_kind best = SYMBOL_RECORDER;
+    bool interpreted = false;
     for (size_t i = 0; i < stack->count; i++) {
         enum symbol_kind kind = stack->frames[i].kind;
         if (stack->frames[i].module[0] && kind < best) best = kind;
+        interpreted |= stack->frames[i].interpreted;
     }
-    return best;
+    return best != SYMBOL_USER && interpreted ? SYMBOL_CLIENT : best;
 }
 
 /* The i-th frame of the caller, from *at on; NULL at the end. Of an interpreter one frame stands for the whole run of them:
@@ -90,6 +96,16 @@ static size_t name_plainly(const struct rules_context *context,
         const struct symbol_module *module = addresses[i].module;
         frames[i].module = module ? module->path : "";
         frames[i].build_id = "";
+        if (addresses[i].language) {
+            frames[i].module = frames[i].file = addresses[i].file;
+            frames[i].function = addresses[i].function;
+            frames[i].line = (int)addresses[i].line;
+            frames[i].language = symbol_language_name(addresses[i].language);
+            frames[i].kind = symbol_script_kind(addresses[i].language, addresses[i].file);
+            frames[i].user = frames[i].kind == SYMBOL_USER;
+            frames[i].interpreted = true;
+            continue;
+        }
         frames[i].offset = addresses[i].address;
         frames[i].language = "native";
         frames[i].kind = module ? symbol_module_kind(module->path, module->flags) : SYMBOL_USER;
@@ -97,6 +113,65 @@ static size_t name_plainly(const struct rules_context *context,
     }
     *out = frames;
     return count;
+}
+
+/* The perf map of a process, looked for once. */
+struct rules_compiled {
+    struct rules_compiled *next;
+    const struct model_process *process;
+    struct perf_map *map; /* NULL: there is none */
+};
+
+static const struct perf_map *map_of(struct rules_context *context,
+                                     const struct model_process *process) {
+    for (const struct rules_compiled *c = context->compiled; c; c = c->next)
+        if (c->process == process) return c->map;
+    struct rules_compiled *compiled = arena_alloc(&context->report->arena, sizeof *compiled);
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/perf-%" PRIu32 ".map", process->header->pid);
+    compiled->process = process;
+    compiled->map =
+        perf_map_open(path, (int64_t)(process->header->started_realtime_ns / 1000000000u));
+    compiled->next = context->compiled;
+    context->compiled = compiled;
+    return compiled->map;
+}
+
+void rules_stack_end(struct rules_context *context) {
+    for (struct rules_compiled *c = context->compiled; c; c = c->next)
+        perf_map_close(c->map);
+    context->compiled = NULL;
+}
+
+/* Code that a runtime compiled while it ran: false when nobody wrote down its name. */
+static bool address_compiled(struct rules_context *context, const struct model_process *process,
+                             uint64_t pc, struct symbol_address *out) {
+    const struct perf_map *map = map_of(context, process);
+    struct perf_name name;
+    if (!map || !perf_map_find(map, pc ? pc - 1 : 0, &name)) return false;
+    *out = (struct symbol_address){.language = name.language,
+                                   .line = name.line,
+                                   .file = arena_copy(&context->report->arena, name.file),
+                                   .function = arena_copy(&context->report->arena, name.function)};
+    return true;
+}
+
+/* A frame as the symbolizer wants it. Of interpreted code the trace has the names. */
+static struct symbol_address address_of(struct rules_context *context,
+                                        const struct model_process *process,
+                                        const struct trace_frame *raw) {
+    struct symbol_address compiled = {0};
+    if (raw->language == TRACE_LANGUAGE_NATIVE && raw->module == 0 &&
+        address_compiled(context, process, raw->address, &compiled))
+        return compiled;
+    if (raw->language == TRACE_LANGUAGE_NATIVE)
+        return (struct symbol_address){.module = module_of(context, process, raw->module),
+                                       .address = raw->address};
+    return (struct symbol_address){
+        .language = raw->language,
+        .line = (uint32_t)(raw->address >> 32),
+        .file = trace_file_string(process->file, raw->module, NULL),
+        .function = trace_file_string(process->file, (uint32_t)raw->address, NULL)};
 }
 
 const struct rules_stack *rules_stack(struct rules_context *context,
@@ -112,8 +187,7 @@ const struct rules_stack *rules_stack(struct rules_context *context,
     if (raw) {
         struct symbol_address addresses[TRACE_STACK_DEPTH_MAX];
         for (uint32_t i = 0; i < raw->count; i++)
-            addresses[i] = (struct symbol_address){
-                module_of(context, process, raw->frames[i].module), raw->frames[i].address, false};
+            addresses[i] = address_of(context, process, &raw->frames[i]);
         stack->count =
             context->symbolizer
                 ? symbolizer_resolve(context->symbolizer, addresses, raw->count, &stack->frames)
@@ -125,4 +199,13 @@ const struct rules_stack *rules_stack(struct rules_context *context,
     }
     stack->identity = stack_identity(stack);
     return stack;
+}
+
+bool rules_stack_is_go(struct rules_context *context, const struct model_process *process,
+                       uint32_t id) {
+    const struct rules_stack *stack = rules_stack(context, process, id);
+    if (stack->first >= stack->count) return false;
+    const struct symbol_frame *frame = &stack->frames[stack->first];
+    return frame->function ? strcmp(frame->language, "go") == 0
+                           : process->header->go_state == TRACE_GO_FOLLOWED;
 }

@@ -1,5 +1,8 @@
-/* The rule about threads: stranded-worker. */
+/* The rule about threads and goroutines: stranded-worker. */
 #include "rules/context.h"
+
+#define LEAVING_NS                                                                                 \
+    1000000000u /* goroutines of a connection that was closed a moment ago are on their way out */
 
 static bool is_error(const struct report_finding *finding) {
     return finding && finding->severity == SEVERITY_ERROR;
@@ -36,17 +39,36 @@ static bool is_parked_with_counterpart(const struct model_process *process,
 }
 
 /* A connection that this worker is stranded behind and that is there no more. */
-static bool is_behind_gone_connection(const struct model_process *process,
+static bool is_behind_gone_connection(const struct rules_context *context,
+                                      const struct model_process *process,
                                       const struct model_worker *worker) {
     const struct trace_worker *raw = &worker->raw;
+    if (worker->goroutine) {
+        uint64_t grace = process->orderly ? LEAVING_NS : context->grace_ns;
+        return raw->dedicated != 0 && !worker->dedicated &&
+               rules_age(process, later(worker->gone_ns, raw->started_ns)) >= grace;
+    }
     if (worker->role == TRACE_ROLE_BOTH || raw->connections_used != 1 || worker->dedicated)
         return false;
     if (is_blocked_in_io(raw)) return raw->wait_connection == raw->last_connection;
     return is_parked_with_counterpart(process, worker);
 }
 
+/* HTTP/2: as long as one stream goes on, whoever serves the connection is not stranded behind another one. */
+static bool serves_others(const struct rules_context *context,
+                          const struct model_connection *connection) {
+    const struct trace_connection *raw = &connection->raw;
+    if (raw->protocol != TRACE_PROTOCOL_HTTP2 || connection->go) return false;
+    uint64_t open = 0;
+    for (const struct model_body *body = connection->body; body; body = body->sibling)
+        open++;
+    return raw->requests - raw->responses != open ||
+           rules_age(connection->process, raw->read_progress_ns) < context->grace_ns;
+}
+
 /* The finding that the worker is stranded behind, NULL if none. */
-static struct report_finding *worker_cause(const struct model_process *process,
+static struct report_finding *worker_cause(const struct rules_context *context,
+                                           const struct model_process *process,
                                            const struct model_worker *worker,
                                            struct model_connection **connection) {
     struct model_connection *blocked_on =
@@ -55,7 +77,9 @@ static struct report_finding *worker_cause(const struct model_process *process,
     *connection = blocked_on                        ? blocked_on
                   : worker->role == TRACE_ROLE_BOTH ? NULL
                                                     : worker->dedicated;
-    return *connection && is_error((*connection)->root) ? (*connection)->root : NULL;
+    if (!*connection || !is_error((*connection)->root) || serves_others(context, *connection))
+        return NULL;
+    return (*connection)->root;
 }
 
 static void count_stranded(struct rules_context *context, const struct model_worker *worker) {
@@ -65,6 +89,20 @@ static void count_stranded(struct rules_context *context, const struct model_wor
     totals->workers.both_stranded += worker->role == TRACE_ROLE_BOTH;
 }
 
+/*
+ * All transports start their goroutines at the same two places: what tells them apart is who left them behind, which is who asked
+ * for the body, or for the connection.
+ */
+static void speak_go(struct rules_object *object, const struct model_connection *connection) {
+    object->since_ns = object->worker->raw.started_ns;
+    if (!object->root) return;
+    object->message = "{n} {role} {goroutine is|goroutines are} stranded behind {a "
+                      "connection|connections} to {host}";
+    object->advice = "Mend what the connection waits for; its goroutines go with it.";
+    object->by_worker_stack = false;
+    object->request_stack = connection->body ? connection->body->raw.request_stack : 0;
+}
+
 static void stranded_worker(struct rules_context *context) {
     for (struct model_process *process = context->model->processes; process;
          process = process->next) {
@@ -72,8 +110,8 @@ static void stranded_worker(struct rules_context *context) {
             const struct model_worker *worker = &process->workers[i];
             struct model_connection *connection = NULL;
             if (!worker->counted) continue;
-            struct report_finding *root = worker_cause(process, worker, &connection);
-            if (!root && !is_behind_gone_connection(process, worker)) continue;
+            struct report_finding *root = worker_cause(context, process, worker, &connection);
+            if (!root && !is_behind_gone_connection(context, process, worker)) continue;
             struct rules_object object = {
                 .process = process,
                 .host = root ? connection->host : worker->host,
@@ -81,8 +119,7 @@ static void stranded_worker(struct rules_context *context) {
                 .confidence = root ? root->confidence : CONFIDENCE_INFERRED,
                 .worker_stack = worker->raw.created_stack,
                 .by_worker_stack = true,
-                .since_ns =
-                    worker->raw.wait_since_ns ? worker->raw.wait_since_ns : worker->raw.last_io_ns,
+                .since_ns = later(worker->raw.wait_since_ns, worker->raw.last_io_ns),
                 .bytes_expected = TRACE_UNKNOWN,
                 .connection = root ? connection : NULL,
                 .worker = worker,
@@ -93,10 +130,14 @@ static void stranded_worker(struct rules_context *context) {
                 object.connect_stack = connection->raw.connect_stack;
             } else {
                 object.detail = "gone";
-                object.message = "{n} {role} {thread waits|threads wait} for {a "
-                                 "connection|connections} to {host} that "
-                                 "{is|are} gone";
+                object.message = worker->goroutine
+                                     ? "{n} {role} {goroutine stays|goroutines stay} though {its "
+                                       "connection|their connections} to {host} {is|are} gone"
+                                     : "{n} {role} {thread waits|threads wait} for {a "
+                                       "connection|connections} to {host} that "
+                                       "{is|are} gone";
             }
+            if (worker->goroutine) speak_go(&object, connection);
             if (rules_add(context, &object)) count_stranded(context, worker);
         }
     }

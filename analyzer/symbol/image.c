@@ -13,11 +13,13 @@
 
 #include "httpleak/trace.h"
 #include "symbol/demangle.h"
+#include "symbol/go_table.h"
 
 struct image {
     Dwfl *dwfl;
     Dwfl_Module *module;
-    GElf_Addr bias; /* address for libdwfl = address in the file + bias */
+    GElf_Addr bias;      /* address for libdwfl = address in the file + bias */
+    struct go_table *go; /* NULL: no Go program */
     const char *hint;
 };
 
@@ -144,15 +146,21 @@ struct image *image_open(const struct symbol_module *module, bool debuginfod) {
         !(debuginfod && image_try_debuginfod(image, module)))
         return image;
     image->hint = NULL;
-    if (!dwfl_module_getelf(image->module, &image->bias)) {
+    Elf *elf = dwfl_module_getelf(image->module, &image->bias);
+    if (!elf) {
         image_forget(image);
         image->hint = "not a readable ELF file";
+        return image;
     }
+    size_t size = 0;
+    const char *bytes = elf_rawfile(elf, &size);
+    if (bytes) image->go = go_table_open((const uint8_t *)bytes, size);
     return image;
 }
 
 void image_close(struct image *image) {
     if (!image) return;
+    go_table_close(image->go);
     image_forget(image);
     free(image);
 }
@@ -317,6 +325,8 @@ size_t image_lookup(struct image *image, uint64_t address,
                     struct image_frame frames[IMAGE_FRAMES_MAX]) {
     memset(frames, 0, IMAGE_FRAMES_MAX * sizeof *frames);
     if (!image->module) return 0;
+    size_t go = image->go ? go_table_lookup(image->go, address, frames) : 0;
+    if (go) return go;
     GElf_Addr pc = address + image->bias, low = 0, high = 0;
     dwfl_module_info(image->module, NULL, &low, &high, NULL, NULL, NULL, NULL);
     if (pc < low || pc >= high) return 0;

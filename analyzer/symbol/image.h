@@ -14,10 +14,11 @@
 struct image;
 
 struct image_frame {
-    char *function; /* malloc'ed or NULL */
-    char *file;     /* malloc'ed, absolute where the compiler said so, or NULL */
-    int line;
+    char *function;       /* malloc'ed or NULL */
+    char *file;           /* malloc'ed, absolute where the compiler said so, or NULL */
     const char *language; /* static; NULL if unknown */
+    int line;
+    bool library; /* its language's standard library, though in the user's module */
 };
 
 enum { IMAGE_FRAMES_MAX = 32 }; /* deepest chain of inlined calls that is shown for one address */
@@ -33,8 +34,8 @@ void image_close(struct image *image);
 const char *image_hint(const struct image *image);
 
 /*
- * The frames at an address of the file, innermost inlined one first; the caller frees their
- * strings. Returns how many, 0 if nothing is known of that address.
+ * The frames at an address of the file, innermost inlined one first, by the table that Go programs
+ * carry, else by DWARF, else by symbols; the caller frees their strings. Returns how many, 0 if nothing is known of that address.
  */
 size_t image_lookup(struct image *image, uint64_t address,
                     struct image_frame frames[IMAGE_FRAMES_MAX]);

@@ -177,6 +177,14 @@ size_t symbol_first_user(const struct symbol_frame *frames, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (frames[i].kind == SYMBOL_USER && frames[i].module[0]) return i;
     for (size_t i = 0; i < count; i++)
+        if (frames[i].interpreted) return i;
+    for (size_t i = 0; i < count; i++)
         if (frames[i].kind == SYMBOL_INTERPRETER || frames[i].kind == SYMBOL_USER) return i;
     return 0;
+}
+
+/* rustc writes its own sources as /rustc/COMMIT/library/..., cargo leaves crates where it unpacked them. */
+bool symbol_source_is_library(const char *file) {
+    return strncmp(file, "/rustc/", 7) == 0 || strstr(file, "/rustlib/src/rust/library/") ||
+           strstr(file, "/cargo/registry/src/") || strstr(file, "/.cargo/registry/src/");
 }

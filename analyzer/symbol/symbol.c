@@ -125,6 +125,11 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
         if (found[i].function) f->function = arena_copy(&s->arena, found[i].function);
         if (found[i].file) f->file = symbolizer_source(s, found[i].file);
         f->line = found[i].line > 0 ? found[i].line : 0;
+        if ((found[i].library || (f->file && symbol_source_is_library(f->file))) &&
+            f->kind == SYMBOL_USER) {
+            f->kind = SYMBOL_SYSTEM;
+            f->user = false;
+        }
         if (found[i].language) f->language = found[i].language;
     }
     for (size_t i = 0; i < count; i++) {
@@ -138,7 +143,28 @@ static struct symbol_names *symbolizer_lookup(struct symbolizer *s, struct symbo
     return names;
 }
 
+/* Interpreted code has its name already. */
+static struct symbol_names *symbolizer_script(struct symbolizer *s,
+                                              const struct symbol_address *a) {
+    struct symbol_names *names = arena_alloc(&s->arena, sizeof *names + sizeof *names->frames);
+    struct symbol_frame *f = names->frames;
+    const char *file = a->file && a->file[0] ? a->file : "<unknown>";
+    f->module = arena_copy(&s->arena, file);
+    f->build_id = "";
+    if (a->language != TRACE_LANGUAGE_JAVA) f->file = symbolizer_source(s, file);
+    f->line = a->line <= INT32_MAX ? (int)a->line : 0;
+    if (a->function && a->function[0]) f->function = arena_copy(&s->arena, a->function);
+    f->language = symbol_language_name(a->language);
+    if (!f->language) f->language = "native";
+    f->kind = symbol_script_kind(a->language, file);
+    f->user = f->kind == SYMBOL_USER;
+    f->interpreted = true;
+    names->count = 1;
+    return names;
+}
+
 static struct symbol_names *symbolizer_names(struct symbolizer *s, const struct symbol_address *a) {
+    if (a->language) return symbolizer_script(s, a);
     struct symbol_entry *module = symbolizer_module(s, a->module);
     uint64_t hash = (a->address ^ (uintptr_t)module) * 0x9e3779b97f4a7c15u;
     struct symbol_names **bucket = &s->names[(hash >> 32) % SYMBOL_BUCKETS];
@@ -152,18 +178,20 @@ static struct symbol_names *symbolizer_names(struct symbolizer *s, const struct 
 
 size_t symbolizer_resolve(struct symbolizer *s, const struct symbol_address *stack, size_t count,
                           const struct symbol_frame **out) {
-    size_t total = 0;
+    size_t total = 0, n = 0;
     *out = NULL;
-    for (size_t i = 0; i < count; i++)
-        total += symbolizer_names(s, &stack[i])->count;
-    if (total == 0) return 0;
-    struct symbol_frame *frames = arena_alloc(&s->arena, total * sizeof *frames);
-    size_t n = 0;
+    if (count == 0) return 0;
+    const struct symbol_names **names = arena_alloc(&s->arena, count * sizeof(void *));
     for (size_t i = 0; i < count; i++) {
-        const struct symbol_names *names = symbolizer_names(s, &stack[i]);
-        memcpy(frames + n, names->frames, names->count * sizeof *frames);
-        n += names->count;
+        names[i] = symbolizer_names(s, &stack[i]);
+        total += names[i]->count;
     }
+    struct symbol_frame *frames = arena_alloc(&s->arena, total * sizeof *frames);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(frames + n, names[i]->frames, names[i]->count * sizeof *frames);
+        n += names[i]->count;
+    }
+    symbol_find_program(frames, total);
     *out = frames;
     return total;
 }

@@ -1,5 +1,6 @@
 /*
- * Names for addresses: function, file, line and inlined frames, found offline with elfutils libdw.
+ * Names for addresses: function, file, line and inlined frames, found offline: in Go programs by the table that these carry,
+ * stripped or not, else with elfutils libdw.
  *
  * Addresses come from a trace and are not trusted: any value, any module path and any build id may
  * be passed. Nothing here ever uses the network unless symbol_options.debuginfod is set. Every
@@ -21,13 +22,16 @@ struct symbol_options {
     const char *source_root;
 };
 
-/* Whose code a module is. A report's stack starts at the first USER frame, else INTERPRETER. */
+/*
+ * Whose code a module is. A report's stack starts at the first USER frame; else at the first one in the
+ * language of an interpreter, else INTERPRETER.
+ */
 enum symbol_kind {
     SYMBOL_USER,        /* the program's own code, and any library not in the table of kind.c */
     SYMBOL_INTERPRETER, /* python3, perl, ruby, php, node, java...: runs the user's code */
     SYMBOL_CLIENT,      /* TLS and HTTP client libraries */
-    SYMBOL_SYSTEM,      /* libc, the loader, the language runtimes, the vDSO */
-    SYMBOL_RECORDER,    /* libhttpleak.so */
+    SYMBOL_SYSTEM, /* libc, the loader, the language runtimes, the vDSO; in Go programs, Go's library */
+    SYMBOL_RECORDER, /* libhttpleak.so */
 };
 
 /* A module as the trace has it (struct trace_module); need not outlive the call. */
@@ -43,16 +47,24 @@ struct symbol_address {
     const struct symbol_module *module; /* NULL: in no known module */
     uint64_t address;                   /* in the module's file, else the pc itself */
     bool exact; /* the instruction itself; else a return address, and pc - 1 is looked up */
+    /* interpreted code, which the recorder has named: then only these count */
+    uint32_t language; /* enum trace_language; 0: native */
+    uint32_t line;     /* 0: unknown */
+    const char *
+        file; /* as the interpreter calls it: a path, "<string>", "node:net"...; of Java the class */
+    const char *function;
 };
 
 struct symbol_frame {
-    const char *module;   /* path as in the trace, never NULL; "" when in no known module */
+    const char *module;   /* path as in the trace, never NULL; "" when in no known module; of
+                             interpreted code its file */
     const char *build_id; /* lower-case hex, "" if none */
     uint64_t offset;      /* the address in the module's file as the trace has it (not minus 1) */
     const char *function; /* demangled; NULL if unknown */
     const char *file;     /* NULL if unknown */
     int line;             /* 0 if unknown */
     const char *language; /* "c", "c++", "rust"...; "native" if unknown; never NULL */
+    bool interpreted;     /* named by the recorder, in the language of an interpreter */
     bool inlined;         /* inlined into the frame that follows */
     bool user;            /* kind == SYMBOL_USER */
     enum symbol_kind kind;
@@ -73,12 +85,30 @@ size_t symbolizer_resolve(struct symbolizer *symbolizer, const struct symbol_add
 
 /*
  * Index of the frame where the report's stack starts: the first USER one, else the first
- * INTERPRETER one, else 0. Pure.
+ * interpreted one, else the first INTERPRETER one, else 0. Pure.
  */
 size_t symbol_first_user(const struct symbol_frame *frames, size_t count);
 
+/* Source that was compiled into the user's module and is not the user's: Rust's own library, crates of a registry. Pure. */
+bool symbol_source_is_library(const char *file);
+
 /* Classifies a module by its path alone (soname patterns, one table) and its trace flags. Pure. */
 enum symbol_kind symbol_module_kind(const char *path, uint32_t flags);
+
+/*
+ * script.c: the same for interpreted code, by the file that it stands in: what came with the interpreter
+ * and what a package manager installed is a library (SYMBOL_CLIENT). Pure.
+ */
+enum symbol_kind symbol_script_kind(uint32_t language, const char *file);
+/*
+ * A program that was installed as a package has none of its code in places of the user's, but for the few lines
+ * that start it: then the outermost package's frames are the user's. Changes kinds in place.
+ */
+void symbol_find_program(struct symbol_frame *frames, size_t count);
+/* What makes an interpreter (base name of its module) name the code that it runs, as a sentence; NULL: nothing known. Pure. */
+const char *symbol_switches(const char *interpreter);
+/* "python"; NULL for native code and for numbers that stand for nothing. Pure. */
+const char *symbol_language_name(uint32_t language);
 
 /* Base name of a path: what a fingerprint uses. Pure; never NULL. */
 const char *symbol_base_name(const char *path);

@@ -129,5 +129,13 @@ const struct trace_stack *trace_file_stack(struct trace_file *file, uint32_t id)
         free(found);
         return NULL;
     }
+    for (uint32_t i = 0; i < head.count; i++) {
+        if (found->frames[i].language <= TRACE_LANGUAGE_JAVA) continue;
+        trace_file_fail(file, at + sizeof head + i * sizeof(struct trace_frame),
+                        "expected a frame of a language from 0 to %u, found %u",
+                        TRACE_LANGUAGE_JAVA, found->frames[i].language);
+        free(found);
+        return NULL;
+    }
     return heap_keep(file, &file->stacks, id, found);
 }

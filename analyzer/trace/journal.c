@@ -60,6 +60,8 @@ const char *trace_event_name(uint16_t type) {
     case TRACE_EVENT_CONNECTION_SHUTDOWN: return "connection-shutdown";
     case TRACE_EVENT_CONNECTION_DUP: return "connection-dup";
     case TRACE_EVENT_CONNECTION_CLOSE: return "connection-close";
+    case TRACE_EVENT_CONNECTION_INHERITED: return "connection-inherited";
+    case TRACE_EVENT_CONNECTION_BAD_CLOSE: return "connection-bad-close";
     case TRACE_EVENT_REQUEST: return "request";
     case TRACE_EVENT_RESPONSE: return "response";
     case TRACE_EVENT_RESPONSE_END: return "response-end";
@@ -74,6 +76,8 @@ const char *trace_event_name(uint16_t type) {
     case TRACE_EVENT_WORKER_END: return "worker-end";
     case TRACE_EVENT_WORKER_JOIN: return "worker-join";
     case TRACE_EVENT_WORKER_DETACH: return "worker-detach";
+    case TRACE_EVENT_CLIENT_OPEN: return "client-open";
+    case TRACE_EVENT_CLIENT_CLOSE: return "client-close";
     case TRACE_EVENT_FORK: return "fork";
     case TRACE_EVENT_EXEC: return "exec";
     case TRACE_EVENT_END: return "end";

@@ -23,9 +23,11 @@ static const struct {
     [TRACE_REGION_CONNECTION] = {"connection", sizeof(struct trace_connection)},
     [TRACE_REGION_BODY] = {"body", sizeof(struct trace_body)},
     [TRACE_REGION_WORKER] = {"worker", sizeof(struct trace_worker)},
+    [TRACE_REGION_HANDLE] = {"handle", sizeof(struct trace_handle)},
     [TRACE_REGION_SITE] = {"site", sizeof(struct trace_site)},
     [TRACE_REGION_HOST] = {"host", sizeof(struct trace_host)},
     [TRACE_REGION_MODULE] = {"module", sizeof(struct trace_module)},
+    [TRACE_REGION_TIMER] = {"timer", sizeof(struct trace_timer)},
     [TRACE_REGION_STRING] = {"string", 8},
     [TRACE_REGION_STACK] = {"stack", 8},
     [TRACE_REGION_JOURNAL] = {"journal", sizeof(struct trace_event)},
@@ -142,6 +144,8 @@ static bool header_check(struct trace_file *file, struct trace_header *header) {
     header->recorder_version[sizeof header->recorder_version - 1] = 0;
     header->exe[sizeof header->exe - 1] = 0;
     header->argv[sizeof header->argv - 1] = 0;
+    header->go_version[sizeof header->go_version - 1] = 0;
+    header->go_reason[sizeof header->go_reason - 1] = 0;
     return true;
 }
 
@@ -184,6 +188,8 @@ static void header_make_empty(struct trace_header *header) {
                             : 0;
     header->exe[sizeof header->exe - 1] = header->argv[sizeof header->argv - 1] = 0;
     header->recorder_version[sizeof header->recorder_version - 1] = 0;
+    header->go_version[sizeof header->go_version - 1] = 0;
+    header->go_reason[sizeof header->go_reason - 1] = 0;
     memset(header->lost, 0, sizeof header->lost);
     for (int i = 0; i < TRACE_REGION_COUNT; i++)
         header->regions[i] = (struct trace_region){.offset = TRACE_HEADER_SIZE,

@@ -51,9 +51,11 @@ size_t trace_file_count(const struct trace_file *file, enum trace_region_kind ki
 bool trace_file_connection(struct trace_file *file, size_t index, struct trace_connection *out);
 bool trace_file_body(struct trace_file *file, size_t index, struct trace_body *out);
 bool trace_file_worker(struct trace_file *file, size_t index, struct trace_worker *out);
+bool trace_file_handle(struct trace_file *file, size_t index, struct trace_handle *out);
 bool trace_file_site(struct trace_file *file, size_t index, struct trace_site *out);
 bool trace_file_host(struct trace_file *file, size_t index, struct trace_host *out);
 bool trace_file_module(struct trace_file *file, size_t index, struct trace_module *out);
+bool trace_file_timer(struct trace_file *file, size_t index, struct trace_timer *out);
 
 /* Sets the error for a record that points at a `target` (host, site...) that is not there: out of `count`. */
 void trace_file_fail_link(struct trace_file *file, enum trace_region_kind kind, size_t index,

@@ -27,6 +27,7 @@ static const struct slot_parts worker_parts = {
     3,
     {PART(trace_worker, seq), PART(trace_worker, io_seq), PART(trace_worker, wait_seq)},
 };
+static const struct slot_parts handle_parts = {1, {PART(trace_handle, seq)}};
 
 static uint32_t part_seq(const void *slot, size_t at) {
     uint32_t seq;
@@ -138,6 +139,16 @@ bool trace_file_worker(struct trace_file *file, size_t index, struct trace_worke
     return out->state != TRACE_WORKER_FREE && out->id != 0;
 }
 
+bool trace_file_handle(struct trace_file *file, size_t index, struct trace_handle *out) {
+    if (!slot_read(file, TRACE_REGION_HANDLE, index, &handle_parts, out)) return false;
+    if (out->state > TRACE_HANDLE_LIVE || out->kind > TRACE_HANDLE_SSL)
+        return trace_file_fail(
+            file, trace_file_offset(file, TRACE_REGION_HANDLE, index),
+            "expected a handle's state (0 or 1) and kind (0 to 4), found %u and %u", out->state,
+            out->kind);
+    return out->state != TRACE_HANDLE_FREE && out->id != 0 && out->kind != 0;
+}
+
 bool trace_file_site(struct trace_file *file, size_t index, struct trace_site *out) {
     return index != 0 && record_read(file, TRACE_REGION_SITE, index, out);
 }
@@ -163,5 +174,17 @@ bool trace_file_module(struct trace_file *file, size_t index, struct trace_modul
         return trace_file_fail(file, trace_file_offset(file, TRACE_REGION_MODULE, index),
                                "expected a build id of at most %u bytes, found %u",
                                TRACE_BUILD_ID_MAX, out->build_id_size);
+    return true;
+}
+
+bool trace_file_timer(struct trace_file *file, size_t index, struct trace_timer *out) {
+    if (index == 0 || !record_read(file, TRACE_REGION_TIMER, index, out)) return false;
+    if (out->ready == 0) {
+        file->torn += !file->live;
+        return false;
+    }
+    if (out->kind < TRACE_TIMER_POSIX || out->kind > TRACE_TIMER_GO_FUNC)
+        return trace_file_fail(file, trace_file_offset(file, TRACE_REGION_TIMER, index),
+                               "expected a timer's kind (1 to 5), found %u", out->kind);
     return true;
 }

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum object_kind { OBJECT_NONE, OBJECT_CONNECTION, OBJECT_BODY, OBJECT_WORKER };
+enum object_kind { OBJECT_NONE, OBJECT_CONNECTION, OBJECT_BODY, OBJECT_WORKER, OBJECT_CLIENT };
 
 struct object {
     enum object_kind kind;
@@ -14,7 +14,7 @@ struct object {
     bool in_slots;    /* seen there when comparing */
     uint64_t id;
     uint64_t requests, counted, responses; /* connections */
-    uint64_t body;                         /* connections: the open one */
+    uint64_t body; /* connections: the newest; bodies: the one before it on the same connection */
 };
 
 struct replay {
@@ -30,7 +30,7 @@ struct replay {
 static struct object *object_place(const struct replay *replay, enum object_kind kind,
                                    uint64_t id) {
     size_t mask = replay->size - 1,
-           at = (size_t)((id * 4 + kind) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & mask;
+           at = (size_t)((id * 8 + kind) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & mask;
     while (replay->objects[at].kind &&
            (replay->objects[at].kind != kind || replay->objects[at].id != id))
         at = (at + 1) & mask;
@@ -65,9 +65,10 @@ static struct object *object_new(struct replay *replay, enum object_kind kind, u
 /* ---- the journal ---- */
 
 static void body_leave(struct replay *replay, struct object *connection) {
-    struct object *body = object_find(replay, OBJECT_BODY, connection->body);
-    if (body) body->ended = true;
+    uint64_t id = connection->body;
     connection->body = 0;
+    for (struct object *body; (body = object_find(replay, OBJECT_BODY, id)); id = body->body)
+        body->ended = true;
 }
 
 static void connection_event(struct replay *replay, const struct trace_event *event) {
@@ -111,10 +112,17 @@ static void connection_event(struct replay *replay, const struct trace_event *ev
 static void body_event(struct replay *replay, const struct trace_event *event) {
     struct object *body = object_find(replay, OBJECT_BODY, event->object);
     if (event->type == TRACE_EVENT_BODY_OPEN) {
-        object_new(replay, OBJECT_BODY, event->object);
+        body = object_new(replay, OBJECT_BODY, event->object);
+        if (body) body->handle_open = event->flags & TRACE_EVENT_HANDLE;
         struct object *connection = object_find(replay, OBJECT_CONNECTION, event->connection);
-        if (connection) connection->body = event->object;
+        if (!body || !connection) return;
+        body->body = connection->body;
+        connection->body = event->object;
         return;
+    }
+    if (event->flags & TRACE_EVENT_EXCHANGE) {
+        struct object *connection = object_find(replay, OBJECT_CONNECTION, event->connection);
+        if (connection) connection->responses++;
     }
     if (!body) return;
     switch (event->type) {
@@ -150,6 +158,11 @@ static void worker_event(struct replay *replay, const struct trace_event *event)
         struct object *worker = object_find(replay, OBJECT_WORKER, event->object);
         if (worker) worker->ended = true;
         replay->workers_exited += event->b != 0;
+    } else if (event->type == TRACE_EVENT_CLIENT_OPEN) {
+        object_new(replay, OBJECT_CLIENT, event->object);
+    } else if (event->type == TRACE_EVENT_CLIENT_CLOSE) {
+        struct object *client = object_find(replay, OBJECT_CLIENT, event->object);
+        if (client) client->ended = true;
     }
 }
 
@@ -264,6 +277,13 @@ static void compare_slots(struct replay *replay, struct trace_file *file) {
             compare_slot(replay, OBJECT_WORKER, slot.id, &unknown);
     }
     compare_left(replay, OBJECT_WORKER, "threads", unknown);
+    unknown = 0;
+    for (size_t i = 0, n = trace_file_count(file, TRACE_REGION_HANDLE); i < n; i++) {
+        struct trace_handle slot;
+        if (trace_file_handle(file, i, &slot))
+            compare_slot(replay, OBJECT_CLIENT, slot.id, &unknown);
+    }
+    compare_left(replay, OBJECT_CLIENT, "client handles", unknown);
 }
 
 enum replay_result trace_replay_check(struct trace_file *file, uint64_t tolerance, FILE *out) {

@@ -2,10 +2,10 @@
  * The layout of a httpleak trace file: the one contract between the recorder (preload/) and the analyzer (analyzer/).
  *
  * A trace is a sparse file of fixed size that the recorder maps shared and updates in place, so it is complete whenever the
- * process dies. It consists of one header page and nine regions, whose place and geometry the header states:
+ * process dies. It consists of one header page and eleven regions, whose place and geometry the header states:
  *
- *   slots      (connection, body, worker)  one per LIVE object, updated in place, freed when the object ends
- *   tables     (site, host, module)        append-only records; record 0 of each is never used: id 0 means "none"
+ *   slots      (connection, body, worker, handle)  one per LIVE object, updated in place, freed when the object ends
+ *   tables     (site, host, module, timer) append-only records; record 0 of each is never used: id 0 means "none"
  *   heaps      (string, stack)             append-only, interned; an id is offset / 8; id 0 means "none"
  *   journal                                a ring of 64-byte transitions, the flight recorder
  *
@@ -22,23 +22,26 @@
 
 #include <stdint.h>
 
+#include "httpleak/trace_event.h"
+#include "httpleak/trace_table.h"
+
 #define TRACE_MAGIC "HTTPLEAK"      /* 8 bytes, no terminator */
-#define TRACE_VERSION 1u            /* a reader refuses any other version, and says which one it knows */
+#define TRACE_VERSION 2u            /* a reader refuses any other version, and says which one it knows */
 #define TRACE_BYTE_ORDER 0x01020304u
 #define TRACE_HEADER_SIZE 4096u
 #define TRACE_UNKNOWN UINT64_MAX    /* a size that nobody stated (chunked, until close) */
 #define TRACE_STACK_DEPTH_MAX 128u
 #define TRACE_STRING_MAX 1024u      /* longest interned string, terminator not counted */
-#define TRACE_BUILD_ID_MAX 32u
-#define TRACE_HOST_PEERS 8u
 
 enum trace_region_kind {
     TRACE_REGION_CONNECTION, /* struct trace_connection[], slots */
     TRACE_REGION_BODY,       /* struct trace_body[], slots */
     TRACE_REGION_WORKER,     /* struct trace_worker[], slots */
+    TRACE_REGION_HANDLE,     /* struct trace_handle[], slots */
     TRACE_REGION_SITE,       /* struct trace_site[], table */
     TRACE_REGION_HOST,       /* struct trace_host[], table */
     TRACE_REGION_MODULE,     /* struct trace_module[], table */
+    TRACE_REGION_TIMER,      /* struct trace_timer[], table */
     TRACE_REGION_STRING,     /* struct trace_string, heap */
     TRACE_REGION_STACK,      /* struct trace_stack, heap */
     TRACE_REGION_JOURNAL,    /* struct trace_event[], ring */
@@ -58,7 +61,11 @@ struct trace_region {
     uint64_t populated;
 };
 
+/* header.features */
+#define TRACE_FEATURE_HANDLES_UNSURE (1u << 0) /* the end of a client handle may have been missed: none of them is evidence */
+
 enum trace_end { TRACE_END_RUNNING = 0, TRACE_END_EXIT = 1, TRACE_END_EXEC = 2, TRACE_END_SIGNAL = 3 };
+enum trace_go { TRACE_GO_NONE = 0, TRACE_GO_FOLLOWED = 1, TRACE_GO_BLIND = 2 };
 enum trace_unwinder { TRACE_UNWINDER_NONE = 0, TRACE_UNWINDER_LIBUNWIND = 1, TRACE_UNWINDER_LIBGCC = 2 };
 
 /* What could not be written, each a count of objects or events (header.lost[]). Never waited for. */
@@ -72,6 +79,8 @@ enum trace_lost {
     TRACE_LOST_STACKS,
     TRACE_LOST_MODULES,
     TRACE_LOST_TLS, /* TLS objects that found no place in the association table */
+    TRACE_LOST_TIMERS, /* timers whose life is not followed: no record for their call site, no place in the table */
+    TRACE_LOST_HANDLES, /* client handles whose life is not followed: nothing is said of any of them then */
     TRACE_LOST_COUNT
 };
 
@@ -96,7 +105,7 @@ struct trace_header {
     uint32_t stack_depth;
     uint32_t record_paths;
     uint32_t record_argv;
-    uint64_t features; /* reserved, 0 */
+    uint64_t features; /* TRACE_FEATURE_* */
 
     /* its end; end stays RUNNING in a process that was killed */
     uint32_t end; /* enum trace_end */
@@ -118,6 +127,14 @@ struct trace_header {
     char argv[1024];   /* argv[0], or with record_argv the arguments, each NUL terminated; argv_size bytes */
     uint32_t argv_size;
     uint32_t argv_truncated;
+
+    /* Go inside: what the hooks made of this program (the recorder may be in it with nothing else to see) */
+    uint32_t go_state; /* enum trace_go */
+    uint32_t reserved1;
+    char go_version[32]; /* "go1.22.12"; NUL terminated, as the next one */
+    char go_reason[160]; /* BLIND: why it is not followed; FOLLOWED: what of it is not; "" */
+
+    uint64_t connections_opaque; /* of connections_foreign: TLS that was not followed, and not known to be HTTP */
 };
 
 /* ---- connection slot: 6 cache lines ---- */
@@ -148,6 +165,10 @@ enum trace_protocol {
 #define TRACE_CONNECTION_WAITED (1u << 12)      /* someone did poll/select/epoll for it at least once */
 #define TRACE_CONNECTION_COUNTED (1u << 13)     /* had at least one HTTP request */
 #define TRACE_CONNECTION_SERVER_FIRST (1u << 14) /* the peer spoke before we did */
+#define TRACE_CONNECTION_GO (1u << 15)          /* a Go http.Transport's: its life, exchanges and bodies are told by hooks, not by the
+                                                   wire; opener, reader, writer and asker ids are goroutines' */
+
+#define TRACE_CONNECTION_ALPN_HTTP (1u << 16)   /* its ClientHello offered HTTP by ALPN: HTTP, even if TLS hides it */
 
 enum trace_blind {
     TRACE_BLIND_NONE = 0,
@@ -217,8 +238,8 @@ struct trace_connection { /* 384 bytes */
     uint64_t body_id;
     uint64_t idle_since_ns;  /* last exchange complete; 0: never or busy */
     uint32_t last_status;    /* of the newest response head */
-    uint32_t reserved1;
-    uint64_t reserved2;
+    uint32_t window;         /* HTTP/2: bytes that the peer may still send on all its streams together; 0: shut */
+    uint64_t held;           /* HTTP/2: bytes of them that came and were not given back (WINDOW_UPDATE) */
 
     /* line 4: evidence of interest: who waits for it to become readable */
     uint32_t wait_seq;
@@ -240,12 +261,16 @@ struct trace_connection { /* 384 bytes */
     uint64_t sample_ns;   /* 0: never */
     uint32_t rx_queued;   /* FIONREAD: bytes that wait to be read */
     uint32_t rx_known;
-    uint64_t reserved4[5];
+    uint64_t exec_ns;     /* a child exec'ed with it open and not close-on-exec, 0: none (as 0, 1 or 2 does not count) */
+    uint32_t exec_pid;
+    uint32_t exec_held;   /* 1: it was found open there a second later */
+    uint64_t reserved4[3];
 };
 
 /* ---- body slot: 3 cache lines ---- */
 enum trace_body_state { TRACE_BODY_FREE = 0, TRACE_BODY_OPEN = 1 };
-enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, TRACE_FRAMING_UNTIL_CLOSE = 3 };
+enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, TRACE_FRAMING_UNTIL_CLOSE = 3,
+                          TRACE_FRAMING_STREAM = 4 /* HTTP/2: until END_STREAM, and no length was stated */ };
 /* body.flags */
 #define TRACE_BODY_EVENT_STREAM (1u << 0)
 #define TRACE_BODY_GRPC (1u << 1)
@@ -255,6 +280,9 @@ enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, T
 #define TRACE_BODY_HANDLE_SEEN (1u << 5)     /* a client annotation (or hook) opened a handle for it */
 #define TRACE_BODY_HANDLE_EOF (1u << 6)
 #define TRACE_BODY_HANDLE_CLOSED (1u << 7)   /* given up by its handle; counts as discarded unless it is drained later */
+#define TRACE_BODY_GO (1u << 8)              /* told by Go hooks: drained, closed and read attempts are the handle's; asker and reader
+                                                are goroutine ids (low 32 bits) */
+#define TRACE_BODY_STREAM (1u << 9)          /* of an HTTP/2 stream: stream_id, and there may be others on its connection */
 
 struct trace_body { /* 192 bytes */
     /* line 0 */
@@ -276,7 +304,12 @@ struct trace_body { /* 192 bytes */
     uint64_t opened_ns; /* response head complete */
     uint64_t expected;  /* bytes, TRACE_UNKNOWN */
     uint64_t handle;    /* the client's handle, for eyes only */
-    uint64_t reserved0[5];
+    uint64_t asker_goid; /* TRACE_BODY_GO: the goroutine that asked */
+    uint32_t stream_id; /* TRACE_BODY_STREAM */
+    uint32_t reserved2;
+    uint64_t window;    /* TRACE_BODY_STREAM: bytes that the peer may still send on it; 0: shut */
+    uint64_t held;      /* TRACE_BODY_STREAM: bytes that came and were not given back to the peer (WINDOW_UPDATE) */
+    uint64_t reserved0[1];
     /* line 2: progress, written by the reading thread */
     uint32_t progress_seq;
     uint32_t reader_tid;
@@ -285,7 +318,11 @@ struct trace_body { /* 192 bytes */
     uint64_t max_stall_ns; /* longest time in which nobody tried to read nor waited, between two reads */
     uint32_t bursts;       /* 1 + pauses of 100 ms and more between two reads that brought payload */
     uint32_t reads;        /* reads that brought payload */
-    uint64_t reserved1[3];
+    uint64_t attempt_ns;   /* TRACE_BODY_GO: last time a read of this body was called or returned; _STREAM: last time bytes of it
+                              were given back, which shows that the program took them; 0: never */
+    uint32_t attempts_now; /* TRACE_BODY_GO: Reads of it under way right now: somebody waits for it */
+    uint32_t reserved3;
+    uint64_t reserved1[1];
 };
 
 /* ---- worker slot: 4 cache lines ---- */
@@ -298,6 +335,8 @@ enum trace_worker_role { TRACE_ROLE_UNDECLARED = 0, TRACE_ROLE_READER = 1, TRACE
 /* worker.flags */
 #define TRACE_WORKER_DETACHED (1u << 0)
 #define TRACE_WORKER_FOREIGN (1u << 1) /* its creation was not seen: no creation stack */
+#define TRACE_WORKER_GOROUTINE (1u << 3) /* a goroutine: goid says which; declared_role and dedicated are known by its hooks, its I/O
+                                            is not counted (read_ops and write_ops stay 0); tid is the goid's low 32 bits */
 #define TRACE_WORKER_MAIN (1u << 2)    /* the main thread: never counted as a worker, its waits are evidence all the same */
 /* Where a worker waits. READ..CONNECT: blocked on wait_connection; POLL, EPOLL: on a set; COND, SEM, JOIN: parked at wait_address */
 enum trace_wait {
@@ -325,7 +364,7 @@ struct trace_worker { /* 256 bytes */
     uint32_t flags;
     char name[16];        /* as the program named it, NUL padded */
     uint32_t declared_role; /* enum trace_worker_role, by annotation */
-    uint32_t reserved0;
+    uint32_t siblings;      /* live workers with this creation stack when its slot was taken, itself included; 0: not known */
     /* line 1: its I/O on client connections, written by itself only. Counts application I/O, never handshakes */
     uint32_t io_seq;
     uint32_t connections_used; /* number of times it went to another connection than the one before, first included */
@@ -346,155 +385,55 @@ struct trace_worker { /* 256 bytes */
     uint32_t reserved1;
     uint64_t reserved2[3];
     /* line 3 */
-    uint64_t reserved3[8];
+    uint64_t goid;      /* GOROUTINE: which */
+    uint64_t dedicated; /* GOROUTINE: id of the connection that it serves for its whole life, also when that is gone */
+    uint64_t reserved3[6];
 };
 
-/* ---- tables ---- */
-/* Counters of what has ENDED, for one (host, stack): connections count at their connect stack, bodies at their request stack. */
-struct trace_site { /* 128 bytes */
-    uint32_t host;
-    uint32_t stack;
-    uint64_t connections_closed;
-    uint64_t exchanges_reused; /* exchanges after a connection's first; counted when the request's head went out */
-    uint64_t bodies_drained;
-    uint64_t bodies_discarded;
-    uint64_t bodies_failed;
-    uint64_t drained_unclosed; /* of bodies_drained: handle seen and not closed (yet) */
-    uint64_t workers_exited;   /* by the host of their last connection; stack 0 */
-    uint64_t exchanges;        /* requests whose head went out */
-    /* sample for a finding: the first discarded (or drained unclosed) body */
-    uint32_t sample_method;
-    uint32_t sample_path;
-    uint32_t sample_status;
+/* ---- client handle slot: 2 cache lines ---- */
+/*
+ * Handles of client libraries: libcurl's from their creation to their cleanup, OpenSSL's SSL objects from their first client
+ * connection to their SSL_free.
+ */
+enum trace_handle_state { TRACE_HANDLE_FREE = 0, TRACE_HANDLE_LIVE = 1 };
+enum trace_handle_kind {
+    TRACE_HANDLE_CURL_EASY = 1,
+    TRACE_HANDLE_CURL_MULTI = 2,
+    TRACE_HANDLE_CURL_SHARE = 3,
+    TRACE_HANDLE_SSL = 4,
+};
+/* handle.flags */
+#define TRACE_HANDLE_PAUSED (1u << 0) /* curl_easy_pause stopped it, and nothing resumed it since */
+struct trace_handle { /* 128 bytes */
+    /* line 0: identity */
+    uint32_t seq;
+    uint32_t state; /* enum trace_handle_state */
+    uint64_t id;
+    uint64_t created_ns;
+    uint64_t handle; /* its address, for eyes only */
+    uint32_t kind;   /* enum trace_handle_kind */
+    uint32_t created_stack;
+    uint32_t creator_tid;
     uint32_t reserved0;
-    uint64_t sample_ns;
-    uint64_t sample_bytes_read;
-    uint64_t sample_expected;
-    uint64_t last_ns;
-    uint64_t reserved1;
+    uint64_t reserved1[2];
+    /* line 1: its use; every field for itself, without a sequence number: several threads may come by */
+    uint64_t used_ns;    /* last time that a call which works with it began or ended; its creation to begin with */
+    uint64_t uses;       /* transfers begun (easy), connections carried (SSL), calls (multi) */
+    uint64_t connection; /* id of the last one it worked on, 0: none */
+    uint64_t parent;     /* easy: id of the multi handle that it is in, 0: none */
+    uint64_t since_ns;   /* PAUSED: since when. SSL: when its connection was closed, 0: it is not */
+    uint32_t flags;      /* TRACE_HANDLE_* */
+    uint32_t user_tid;   /* thread of the last use */
+    uint32_t host;       /* id, of that connection */
+    uint32_t busy;       /* calls under way right now */
+    uint32_t members;    /* multi: easy handles in it */
+    uint32_t reserved2;
 };
-
-enum trace_scheme { TRACE_SCHEME_UNKNOWN = 0, TRACE_SCHEME_HTTP = 1, TRACE_SCHEME_HTTPS = 2, TRACE_SCHEME_UNIX = 3 };
-struct trace_host { /* 64 bytes */
-    uint32_t name; /* string, lower case; "unix:PATH" for Unix sockets */
-    uint16_t port; /* 0 for Unix sockets */
-    uint16_t scheme;
-    uint32_t ready; /* 1 once the record is complete */
-    uint32_t peer_count;
-    uint32_t peers[TRACE_HOST_PEERS]; /* strings, the first ones seen */
-    uint64_t reserved[2];
-};
-
-/* module.flags */
-#define TRACE_MODULE_MAIN (1u << 0)
-#define TRACE_MODULE_RECORDER (1u << 1)
-#define TRACE_MODULE_VDSO (1u << 2)
-struct trace_module { /* 128 bytes */
-    uint64_t base;  /* load bias: address = base + address in the file */
-    uint64_t start; /* of the first segment */
-    uint64_t end;   /* after the last segment */
-    uint64_t loaded_ns;   /* when the recorder noticed */
-    uint64_t unloaded_ns; /* 0: still there */
-    uint32_t path;        /* string */
-    uint32_t flags;
-    uint32_t ready;
-    uint32_t build_id_size; /* bytes, 0: none */
-    uint8_t build_id[TRACE_BUILD_ID_MAX];
-    uint64_t reserved[5];
-};
-
-struct trace_string { /* in the heap, each starting at a multiple of 8 */
-    uint32_t length; /* without the terminator */
-    uint32_t hash;   /* FNV-1a of the bytes; written last: 0 means not complete */
-    char bytes[];    /* length bytes and a NUL; any byte may occur (hostile network) */
-};
-
-struct trace_frame {
-    uint64_t address; /* module != 0: address in the module's file (pc - base); else the pc. A return address, except frame 0 of a signal */
-    uint32_t module;  /* id */
-    uint32_t reserved;
-};
-struct trace_stack { /* in the heap, each starting at a multiple of 8; innermost frame first, the recorder's own frames left out */
-    uint32_t count;
-    uint32_t hash; /* written last: 0 means not complete */
-    struct trace_frame frames[];
-};
-
-/* ---- journal ---- */
-enum trace_event_type {
-    TRACE_EVENT_NONE = 0,
-    TRACE_EVENT_CONNECTION_OPEN = 1,        /* a: fd, b: peer string, stack: connect stack; arg: state (1, 2) */
-    TRACE_EVENT_CONNECTION_ESTABLISHED = 2,
-    TRACE_EVENT_CONNECTION_HOST = 3,        /* a: host id, b: site id; arg: protocol. May come again while the host gets known better */
-    TRACE_EVENT_CONNECTION_FOREIGN = 4,     /* dropped: speaks no HTTP */
-    TRACE_EVENT_CONNECTION_FAILED = 5,      /* a: errno or 0: never got established */
-    TRACE_EVENT_CONNECTION_TLS = 6,         /* arg: 1 ClientHello, 2 followed */
-    TRACE_EVENT_CONNECTION_BLIND = 7,       /* arg: enum trace_blind */
-    TRACE_EVENT_CONNECTION_TUNNEL = 8,      /* arg: 1 upgrade, 2 CONNECT */
-    TRACE_EVENT_CONNECTION_EOF = 9,         /* arg: 0 end, else errno */
-    TRACE_EVENT_CONNECTION_SHUTDOWN = 10,   /* arg: how */
-    TRACE_EVENT_CONNECTION_DUP = 11,        /* a: new fd, arg: fd_count after; also for a closed copy (arg is what counts) */
-    TRACE_EVENT_CONNECTION_CLOSE = 12,      /* a: fd, arg: 0 by the program, 1 found closed (its number was given out anew) */
-    TRACE_EVENT_REQUEST = 20,               /* object: number on the connection (1..), a: method string, b: path string, stack */
-    TRACE_EVENT_RESPONSE = 21,              /* object: number on the connection, arg: status (interim ones too) */
-    TRACE_EVENT_RESPONSE_END = 22,          /* object: number on the connection: message complete */
-    TRACE_EVENT_BODY_OPEN = 30,             /* object: body id, a: expected, b: site, stack: request stack, arg: framing */
-    TRACE_EVENT_BODY_DRAINED = 31,          /* object: body id, a: bytes read, b: longest stall in ns */
-    TRACE_EVENT_BODY_DISCARDED = 32,        /* likewise */
-    TRACE_EVENT_BODY_FAILED = 33,           /* likewise */
-    TRACE_EVENT_HANDLE_OPEN = 34,           /* object: body id, a: handle */
-    TRACE_EVENT_HANDLE_EOF = 35,
-    TRACE_EVENT_HANDLE_CLOSE = 36,          /* arg: 1 if the body was drained before and counted as drained_unclosed until now */
-    TRACE_EVENT_WORKER_START = 40,          /* object: worker id, a: its tid, stack: creation stack */
-    TRACE_EVENT_WORKER_END = 41,            /* object: worker id; b: site id */
-    TRACE_EVENT_WORKER_JOIN = 42,           /* a: tid */
-    TRACE_EVENT_WORKER_DETACH = 43,         /* a: tid */
-    TRACE_EVENT_FORK = 50,                  /* a: child pid */
-    TRACE_EVENT_EXEC = 51,                  /* arg: 1 begins, 2 failed */
-    TRACE_EVENT_END = 52,                   /* arg: enum trace_end, a: status */
-    TRACE_EVENT_MODULE = 53,                /* a: module id, arg: 1 loaded, 2 unloaded */
-};
-
-struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p % (size / 64) */
-    uint64_t seq;     /* p + 1, written last with release order; anything else: overwritten, being written, or torn */
-    uint64_t time_ns;
-    uint16_t type;
-    uint16_t flags;   /* reserved, 0 */
-    uint32_t tid;
-    uint64_t connection; /* id, 0: none */
-    uint64_t object;
-    uint64_t a;
-    uint64_t b;
-    uint32_t stack; /* id */
-    uint16_t arg;
-    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 */
-};
-
-/* Guards a record against a writer that slept through a whole lap of the ring. Pure. */
-static inline uint16_t trace_event_check(const struct trace_event *e) {
-    /* Odd factors, one a word, so that the products do not wait for each other: every record has one. */
-    uint64_t h = (e->seq + 1) * 0x9e3779b97f4a7c15u + e->time_ns * 0xff51afd7ed558ccdu + e->connection * 0xc4ceb9fe1a85ec53u +
-                 e->object * 0xbf58476d1ce4e5b9u + e->a * 0x94d049bb133111ebu + e->b * 0xd6e8feb86659fd93u;
-    h += ((uint64_t)e->type | (uint64_t)e->flags << 16 | (uint64_t)e->tid << 32) * 0xa0761d6478bd642fu;
-    h += ((uint64_t)e->stack | (uint64_t)e->arg << 32) * 0xe7037ed1a0b428dbu;
-    h ^= h >> 32;
-    return (uint16_t)(h ^ h >> 16);
-}
-
-/* The hash of interned strings; never 0. Pure. */
-static inline uint32_t trace_string_hash(const char *s, uint32_t n) {
-    uint32_t h = 2166136261u;
-    for (uint32_t i = 0; i < n; i++) h = (h ^ (uint8_t)s[i]) * 16777619u;
-    return h ? h : 1;
-}
 
 _Static_assert(sizeof(struct trace_header) <= TRACE_HEADER_SIZE, "header fits its page");
 _Static_assert(sizeof(struct trace_connection) == 384, "connection slot");
 _Static_assert(sizeof(struct trace_body) == 192, "body slot");
 _Static_assert(sizeof(struct trace_worker) == 256, "worker slot");
-_Static_assert(sizeof(struct trace_site) == 128, "site record");
-_Static_assert(sizeof(struct trace_host) == 64, "host record");
-_Static_assert(sizeof(struct trace_module) == 128, "module record");
-_Static_assert(sizeof(struct trace_event) == 64, "journal record");
+_Static_assert(sizeof(struct trace_handle) == 128, "handle slot");
 
 #endif

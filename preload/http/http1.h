@@ -71,6 +71,7 @@ struct http1_response_head {
     bool is_final; /* false: 1xx other than 101, the real answer is still to come */
     bool tunnel;   /* 101, or 2xx to CONNECT: the feed returns HTTP1_TUNNEL next */
     bool upgrade;  /* 101 */
+    bool h2c;      /* ... to HTTP/2 */
     bool keep_alive;
     bool event_stream; /* text/event-stream */
     bool grpc;         /* application/grpc and its kin */
@@ -112,6 +113,7 @@ struct http1_fields { /* what the header fields of one message said */
     uint8_t coding;
     bool close, keep_alive, option_upgrade, upgrade;
     bool overlong; /* a field that decides the framing did not fit a line buffer */
+    bool h2c;      /* Upgrade names it */
     bool event_stream, grpc;
 };
 
@@ -123,9 +125,10 @@ struct http1_body {
 struct http1_request {
     uint8_t status; /* enum http1_status */
     uint8_t state;
-    bool seen;    /* one request line was understood: what fails now was HTTP before */
-    bool started; /* ops->start was called for this message */
-    bool blank;   /* empty lines went by between messages */
+    bool seen;       /* one request line was understood: what fails now was HTTP before */
+    bool started;    /* ops->start was called for this message */
+    bool blank;      /* empty lines went by between messages */
+    uint8_t preface; /* with HTTP1_HTTP2: bytes of it that came before the feed that said so */
     struct http1_body body;
     struct http1_fields fields; /* from here on only used inside a head: http1_request_copy */
     struct http1_request_head head;

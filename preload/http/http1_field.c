@@ -89,6 +89,15 @@ static void field_connection(struct http1_fields *fields, const char *p, const c
     }
 }
 
+/* RFC 7540 3.2. */
+static void field_upgrade(struct http1_fields *fields, const char *p, const char *end) {
+    struct http1_span element;
+    while (field_element(&p, end, &element))
+        if (element.len == 3 && http1_lower(element.text[0]) == 'h' && element.text[1] == '2' &&
+            http1_lower(element.text[2]) == 'c')
+            fields->h2c = true;
+}
+
 static void field_type(struct http1_fields *fields, const char *p, const char *end) {
     size_t n = (size_t)(end - p);
     if (n >= 17 && http1_same(p, "text/event-stream", 17) &&
@@ -139,7 +148,10 @@ bool http1_field_read(struct http1_fields *fields, const struct http1_span *line
         if ((p = field_value(line, "proxy-connection", 16))) field_connection(fields, p, end);
         break;
     case 'u':
-        if (field_value(line, "upgrade", 7)) fields->upgrade = true;
+        if ((p = field_value(line, "upgrade", 7))) {
+            fields->upgrade = true;
+            field_upgrade(fields, p, end);
+        }
         return false;
     case 'h':
         if (!(p = field_value(line, "host", 4))) return false;

@@ -158,10 +158,12 @@ static enum http1_status request_feed_line(struct http1_request *request, const 
                                            void *ctx) {
     struct http1_span line;
     const char *text = *p;
+    const uint32_t before = request->line.total;
     bool whole = http1_line_start(&request->line, p, end, &line);
     if (whole ? request_is_preface(request, line.text, line.len)
               : request_is_preface(request, request->line.text, request->line.used)) {
         *p = text;
+        request->preface = (uint8_t)before;
         request->status = HTTP1_HTTP2;
         return HTTP1_HTTP2;
     }

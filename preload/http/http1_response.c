@@ -89,6 +89,7 @@ static enum http1_status response_head_end(struct http1_response *response,
         .http10 = response->http10,
         .is_final = response->code >= 200 || response->code == 101,
         .upgrade = response->code == 101,
+        .h2c = response->code == 101 && response->fields.h2c,
         .tunnel = response->code == 101 ||
                   (response->kind == HTTP1_METHOD_CONNECT && response->code / 100 == 2),
         .event_stream = response->fields.event_stream,

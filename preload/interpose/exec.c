@@ -1,43 +1,51 @@
 /* Wrappers of exec: the process goes on as another program, and comes back here only if that
  * failed. */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "interpose/real.h"
+#include "track/handover.h"
 #include "track/process.h"
 
-#define EXECUTING(call)                                                                            \
+/* Which program, as struct handover_program says it, and the call. */
+#define EXECUTING(directory, path, search, envp, call)                                             \
     ({                                                                                             \
+        const struct handover_program program_ = {directory, path, search, envp};                  \
+        struct handover handover_;                                                                 \
         process_exec_begin();                                                                      \
+        handover_begin(&handover_, &program_, false);                                              \
         const int result_ = (call);                                                                \
         const int error_ = errno;                                                                  \
+        handover_failed(&handover_);                                                               \
         process_exec_failed();                                                                     \
         errno = error_;                                                                            \
         result_;                                                                                   \
     })
 
 HTTPLEAK_EXPORT int execve(const char *path, char *const argv[], char *const envp[]) {
-    return EXECUTING(REAL(execve)(path, argv, envp));
+    return EXECUTING(AT_FDCWD, path, false, envp, REAL(execve)(path, argv, envp));
 }
 
 HTTPLEAK_EXPORT int execv(const char *path, char *const argv[]) {
-    return EXECUTING(REAL(execv)(path, argv));
+    return EXECUTING(AT_FDCWD, path, false, environ, REAL(execv)(path, argv));
 }
 
 HTTPLEAK_EXPORT int execvp(const char *file, char *const argv[]) {
-    return EXECUTING(REAL(execvp)(file, argv));
+    return EXECUTING(AT_FDCWD, file, true, environ, REAL(execvp)(file, argv));
 }
 
 HTTPLEAK_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]) {
-    return EXECUTING(REAL(execvpe)(file, argv, envp));
+    return EXECUTING(AT_FDCWD, file, true, envp, REAL(execvpe)(file, argv, envp));
 }
 
 HTTPLEAK_EXPORT int fexecve(int fd, char *const argv[], char *const envp[]) {
-    return EXECUTING(REAL(fexecve)(fd, argv, envp));
+    return EXECUTING(fd, "", false, envp, REAL(fexecve)(fd, argv, envp));
 }
 
 HTTPLEAK_EXPORT int execveat(int directory, const char *path, char *const argv[],
                              char *const envp[], int flags) {
-    return EXECUTING(REAL(execveat)(directory, path, argv, envp, flags));
+    return EXECUTING(directory, path, false, envp,
+                     REAL(execveat)(directory, path, argv, envp, flags));
 }
 
 /* The variadic ones: their arguments become an array on the stack, as in libc itself (no allocation
@@ -67,15 +75,15 @@ static size_t argument_count(va_list arguments) {
 
 HTTPLEAK_EXPORT int execl(const char *path, const char *first, ...) {
     ARGUMENTS(first, argv, (void)0);
-    return EXECUTING(REAL(execv)(path, argv));
+    return EXECUTING(AT_FDCWD, path, false, environ, REAL(execv)(path, argv));
 }
 
 HTTPLEAK_EXPORT int execlp(const char *file, const char *first, ...) {
     ARGUMENTS(first, argv, (void)0);
-    return EXECUTING(REAL(execvp)(file, argv));
+    return EXECUTING(AT_FDCWD, file, true, environ, REAL(execvp)(file, argv));
 }
 
 HTTPLEAK_EXPORT int execle(const char *path, const char *first, ...) {
     ARGUMENTS(first, argv, char **envp = va_arg(arguments, char **));
-    return EXECUTING(REAL(execve)(path, argv, envp));
+    return EXECUTING(AT_FDCWD, path, false, envp, REAL(execve)(path, argv, envp));
 }

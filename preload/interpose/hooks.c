@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "record/sys.h"
+#include "track/tls.h"
 
 #define NOT_THE_STREAM (MSG_OOB | MSG_ERRQUEUE)
 
@@ -30,7 +31,7 @@ void io_read_before(struct io_read *hook, int fd, int flags) {
     if (flags & MSG_PEEK)
         flow_peek_before(&hook->flow, c);
     else
-        flow_read_before(&hook->flow, c, FLOW_WIRE);
+        flow_read_before(&hook->flow, c, tls_layer(c, KERNEL_TLS_READS));
     errno = saved;
 }
 
@@ -39,6 +40,8 @@ void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int co
     const int error = errno;
     if (hook->flags & MSG_PEEK) {
         flow_peek_after(&hook->flow);
+    } else if (hook->flags & IO_NO_DATA) {
+        flow_read_after(&hook->flow, iov, 0, -1, EINTR, wanted);
     } else if (hook->flags & MSG_TRUNC && result > 0 && hook->flow.connection) {
         /* On TCP the kernel drops the bytes instead of storing them (tcp(7)), so there is nothing
          * to look at. */
@@ -52,7 +55,8 @@ void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int co
 
 void io_write_before(struct flow_write *hook, int fd, const struct iovec *iov, int count) {
     const int saved = errno;
-    flow_write_before(hook, connection_of_fd(fd), FLOW_WIRE, iov, count);
+    struct connection *c = connection_of_fd(fd);
+    flow_write_before(hook, c, tls_layer(c, KERNEL_TLS_WRITES), iov, count);
     errno = saved;
 }
 

@@ -11,8 +11,10 @@
 /* Lives on the wrapper's stack; nothing is held between before and after. */
 struct io_read {
     struct flow_read flow;
-    int flags; /* of recv */
+    int flags; /* of recv; IO_NO_DATA */
 };
+#define IO_NO_DATA                                                                                 \
+    (1 << 30) /* what came is a message of a protocol below, no bytes of the stream */
 
 void io_read_before(struct io_read *, int fd, int flags);
 /* wanted: bytes that there was room for. Keeps errno as the call left it. */

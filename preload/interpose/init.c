@@ -1,6 +1,8 @@
 /* The recorder's beginning and end in a process. */
 #include <elf.h>
 
+#include "golang/golang.h"
+#include "interpose/carried.h"
 #include "interpose/real.h"
 #include "track/process.h"
 
@@ -32,6 +34,14 @@ static struct init_facts init_look(char **envp) {
     return facts;
 }
 
+static void init_golang(const struct init_facts *facts) {
+    struct golang_start start = {facts->headers, facts->header_count, 0};
+    for (size_t i = 0; facts->headers && i < facts->header_count; i++)
+        if (facts->headers[i].p_type == PT_PHDR)
+            start.bias = (uintptr_t)facts->headers - facts->headers[i].p_vaddr;
+    golang_start(&start);
+}
+
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
     /* The small variables share a page: a write as the first access is one page fault, a read
      * before it two. */
@@ -42,7 +52,10 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
     real_init(facts.headers, facts.header_count);
     if (facts.secure) return;
     process_init(argc, argv, envp, real_library_path());
-    if (process_active && on_exit) on_exit(init_status, NULL);
+    if (!process_active) return;
+    carried_init(real_program_map(), facts.headers, facts.header_count, real_recorder_map());
+    if (on_exit) on_exit(init_status, NULL);
+    init_golang(&facts);
 }
 
 __attribute__((destructor)) static void fini(void) {

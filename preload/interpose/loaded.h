@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "interpose/image.h"
+#include "record/image.h"
 
 struct loaded {
     struct image image;

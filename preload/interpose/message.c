@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "interpose/hooks.h"
+#include "interpose/kernel_tls.h"
 #include "interpose/real.h"
 #include "record/sys.h"
 
@@ -11,11 +12,18 @@ HTTPLEAK_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     if (!sys_is_plausible(message)) return REAL(recvmsg)(fd, message, flags);
     const struct iovec *iov = message->msg_iov;
     const int count = (int)message->msg_iovlen;
-    return IO_READ(fd, flags, iov, count, io_total(iov, count), REAL(recvmsg)(fd, message, flags));
+    struct io_read hook;
+    io_read_before(&hook, fd, flags);
+    const ssize_t r = REAL(recvmsg)(fd, message, flags);
+    if (r > 0 && kernel_tls_is_control(fd, message)) hook.flags |= IO_NO_DATA;
+    /* only what the kernel took is looked at: a list it refuses may lead nowhere */
+    io_read_after(&hook, fd, iov, count, r, r == 0 ? io_total(iov, count) : 1);
+    return r;
 }
 
 HTTPLEAK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-    if (!fd_is_ours(fd) || flags & MSG_OOB || !sys_is_plausible(message))
+    if (!fd_is_ours(fd) || flags & MSG_OOB || !sys_is_plausible(message) ||
+        kernel_tls_is_control(fd, message))
         return IO_WRITE_ELSEWHERE(REAL(sendmsg)(fd, message, flags));
     return IO_WRITE(fd, message->msg_iov, message->msg_iovlen, REAL(sendmsg)(fd, message, flags));
 }

@@ -4,6 +4,7 @@
 
 #include "interpose/openssl.h"
 #include "interpose/tls_call.h"
+#include "track/client.h"
 
 #define CTRL_SET_TLSEXT_HOSTNAME 55
 #define NAMETYPE_HOST_NAME 0
@@ -47,7 +48,7 @@ static int is_http2(const struct tls_library *library, const void *ssl) {
 
 const struct tls_flavor openssl = {
     .library = {read_fd, client_random, is_server, is_http2},
-    .marker = "SSL_new",
+    .marker = "SSL_CTX_new",
     .getters = {"SSL_get_rbio", "SSL_get_rfd", "SSL_get_client_random", "SSL_is_server",
                 "SSL_get0_alpn_selected", "SSL_get_shutdown", "SSL_get_error"},
 };
@@ -234,10 +235,11 @@ HTTPLEAK_EXPORT int SSL_shutdown(void *ssl) {
 /* ---- what an object works on ---- */
 
 /* Not when the library does it by itself: every handshake begins with SSL_clear, inside
- * SSL_connect. */
+ * SSL_connect. Inside an executable that is known by the call under way alone. */
 #define RESET(ssl)                                                                                 \
     do {                                                                                           \
-        if (process_active && !found.from_library) tls_object_reset(ssl);                          \
+        if (process_active && !found.from_library && !(found.carried && tls_current() == ssl))     \
+            tls_object_reset(ssl), client_restarted(ssl);                                          \
     } while (0)
 
 HTTPLEAK_EXPORT int SSL_set_fd(void *ssl, int fd) {
@@ -282,10 +284,30 @@ HTTPLEAK_EXPORT int SSL_clear(void *ssl) {
     return call(ssl);
 }
 
+HTTPLEAK_EXPORT void *SSL_new(void *context) {
+    TLS_FIND(openssl, SSL_new, NULL);
+    void *ssl = call(context);
+    if (!process_active || !ssl) return ssl;
+    const int error = errno;
+    client_created(ssl, TRACE_HANDLE_SSL);
+    errno = error;
+    return ssl;
+}
+
+HTTPLEAK_EXPORT int SSL_up_ref(void *ssl) {
+    TLS_FIND(openssl, SSL_up_ref, 0);
+    const int r = call(ssl);
+    if (r == 1 && process_active) client_referred(ssl);
+    return r;
+}
+
 /* It may only drop a reference: an object that lives on is found again by what it shows. */
 HTTPLEAK_EXPORT void SSL_free(void *ssl) {
     TLS_FIND(openssl, SSL_free, );
-    if (process_active && ssl) tls_object_free(ssl);
+    if (process_active && ssl) {
+        tls_object_free(ssl);
+        client_freed(ssl);
+    }
     call(ssl);
 }
 

@@ -1,11 +1,14 @@
 /* Wrappers of a process's life: fork and kin, exit in all its forms, and giving up rights. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 
 #include "interpose/real.h"
 #include "record/clock.h"
 #include "record/gate.h"
 #include "record/sys.h"
+#include "track/connection.h"
+#include "track/handover.h"
 #include "track/process.h"
 #include "track/worker.h"
 
@@ -85,16 +88,27 @@ __asm__(".pushsection .text\n"
         ".size vfork, .-vfork\n"
         ".popsection\n");
 
-#define SPAWN(name)                                                                                \
+#define SPAWN(name, search)                                                                        \
     HTTPLEAK_EXPORT int name(                                                                      \
         pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,                   \
         const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {             \
-        const int r = REAL(name)(pid, path, actions, attributes, argv, envp);                      \
-        if (r == 0 && trace) process_forked(pid ? *pid : 0);                                       \
+        const struct handover_program program = {AT_FDCWD, path, search, envp};                    \
+        struct handover handover;                                                                  \
+        pid_t child = 0;                                                                           \
+        const int before = errno;                                                                  \
+        handover_begin(&handover, &program, true);                                                 \
+        errno = before;                                                                            \
+        const int r = REAL(name)(&child, path, actions, attributes, argv, envp);                   \
+        const int after = errno;                                                                   \
+        handover_spawned(&handover, &program, r == 0 ? child : 0);                                 \
+        if (r == 0 && pid) *pid = child;                                                           \
+        if (r == 0 && trace) process_forked(child);                                                \
+        if (r == 0 && trace) connection_spawned(child);                                            \
+        errno = after;                                                                             \
         return r;                                                                                  \
     }
-SPAWN(posix_spawn)
-SPAWN(posix_spawnp)
+SPAWN(posix_spawn, false)
+SPAWN(posix_spawnp, true)
 
 /* ---- the end ---- */
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
-#include "interpose/image.h"
+#include "record/image.h"
 #include "record/sys.h"
 
 struct real_table real;
@@ -14,8 +14,8 @@ struct real_table real;
 static const char relocation_target;
 static const char *volatile relocation_probe = &relocation_target;
 
-/* The loader's list of modules: ours, and the last one of those that the program started with. */
-static struct link_map *recorder_map, *last_initial_map;
+/* The loader's list of modules: the program, ours, and the last one of those that the program started with. */
+static struct link_map *program_map, *recorder_map, *last_initial_map;
 
 bool real_relocated(void) {
     return relocation_probe == &relocation_target;
@@ -48,6 +48,7 @@ static const uint16_t name_offsets[] = {
 #define REAL_OFFSET_library(symbol) REAL_OFFSET_fd(symbol)
 #define REAL_OFFSET_openssl(symbol) UINT16_MAX,
 #define REAL_OFFSET_gnutls(symbol) UINT16_MAX,
+#define REAL_OFFSET_curl(symbol) UINT16_MAX,
 static const uint16_t table_offsets[] = {
 #define NAME(symbol, group, nr) REAL_OFFSET_##group(symbol)
 #include "interpose/names.def"
@@ -140,6 +141,14 @@ __attribute__((cold)) const char *real_library_path(void) {
     return map && map->l_name ? map->l_name : "";
 }
 
+const struct link_map *real_program_map(void) {
+    return program_map;
+}
+
+const struct link_map *real_recorder_map(void) {
+    return recorder_map;
+}
+
 /*
  * The next definition after ours in load order, as RTLD_NEXT means it. Modules that were loaded
  * later are not looked at: they may be unloaded while we look, and what a program starts with ends
@@ -168,8 +177,8 @@ void *real_resolve(enum real_id id) {
 }
 
 __attribute__((cold)) void real_init(const ElfW(Phdr) * headers, size_t count) {
-    struct link_map *map =
-        remember_recorder_map(headers ? first_map_of(headers, count) : first_map());
+    program_map = headers ? first_map_of(headers, count) : first_map();
+    struct link_map *map = remember_recorder_map(program_map);
     while (map && map->l_next)
         map = map->l_next;
     last_initial_map = map;

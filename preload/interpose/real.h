@@ -31,6 +31,7 @@ enum real_id {
 #define REAL_FIELD_library(symbol) REAL_FIELD_fd(symbol)
 #define REAL_FIELD_openssl(symbol)
 #define REAL_FIELD_gnutls(symbol)
+#define REAL_FIELD_curl(symbol)
 struct real_table {
 #define NAME(symbol, group, nr) REAL_FIELD_##group(symbol)
 #include "interpose/names.def"
@@ -54,6 +55,9 @@ void real_init(const ElfW(Phdr) *, size_t count);
 /* False while the recorder's own relocations are not done: then neither errno nor thread-locals may
  * be touched. */
 bool real_relocated(void);
+/* The loader's records of the program and of the recorder; NULL: not known, or before real_init. */
+const struct link_map *real_program_map(void);
+const struct link_map *real_recorder_map(void);
 /* Path of the recorder itself, as the loader knows it; "" when unknown. */
 const char *real_library_path(void);
 

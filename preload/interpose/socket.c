@@ -8,6 +8,7 @@
 #include "interpose/stream.h"
 #include "record/sys.h"
 #include "track/annotate.h"
+#include "track/bad_close.h"
 #include "track/connection.h"
 #include "track/process.h"
 #include "track/wait.h"
@@ -67,9 +68,21 @@ HTTPLEAK_EXPORT int shutdown(int fd, int how) {
 /* ---- close: before the real one, since the number may be somebody else's the moment it is free
  * ---- */
 
+static void closing(int fd) {
+    bad_close_before(fd);
+    connection_fd_closing(fd, false);
+}
+
+static void close_failed(int fd, int error) {
+    bad_close_failed(fd, error);
+    errno = error;
+}
+
 HTTPLEAK_EXPORT int close(int fd) {
-    if (fd_is_ours(fd)) connection_fd_closing(fd, false);
-    return REAL(close)(fd);
+    if (fd_is_ours(fd)) closing(fd);
+    const int r = REAL(close)(fd);
+    if (__builtin_expect(r != 0 && process_active, 0)) close_failed(fd, errno);
+    return r;
 }
 
 static void range_closing(unsigned first, unsigned last, int flags) {
@@ -148,7 +161,7 @@ FCNTL(fcntl64)
 static void syscall_before(long number, const long a[6]) {
     switch (number) {
     case SYS_close:
-        if (fd_is_ours((int)a[0])) connection_fd_closing((int)a[0], false);
+        if (fd_is_ours((int)a[0])) closing((int)a[0]);
         break;
     case SYS_close_range: range_closing((unsigned)a[0], (unsigned)a[1], (int)a[2]); break;
     case SYS_dup2:
@@ -163,6 +176,9 @@ static void syscall_before(long number, const long a[6]) {
 
 static void syscall_after(long number, const long a[6], long result, int error) {
     switch (number) {
+    case SYS_close:
+        if (result != 0) close_failed((int)a[0], error);
+        break;
     case SYS_socket:
     case SYS_accept:
     case SYS_accept4: fd_fresh((int)result); break;

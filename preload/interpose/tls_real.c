@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "interpose/carried.h"
 #include "interpose/loaded.h"
 #include "interpose/tls_real.h"
 #include "record/gate.h"
@@ -159,6 +160,7 @@ static bool recall(struct tls_real *real, const char *name, const void *caller) 
         real->function = __atomic_load_n(&site->real.function, __ATOMIC_ACQUIRE);
         real->module = __atomic_load_n(&site->real.module, __ATOMIC_ACQUIRE);
         real->from_library = __atomic_load_n(&site->real.from_library, __ATOMIC_ACQUIRE);
+        real->carried = __atomic_load_n(&site->real.carried, __ATOMIC_ACQUIRE);
         if (!(seq & 1) && matches && __atomic_load_n(&site->seq, __ATOMIC_RELAXED) == seq)
             return true;
     }
@@ -182,7 +184,30 @@ static void remember(const struct tls_real *real, const char *name, const void *
     __atomic_store_n(&site->real.function, real->function, __ATOMIC_RELAXED);
     __atomic_store_n(&site->real.module, real->module, __ATOMIC_RELAXED);
     __atomic_store_n(&site->real.from_library, real->from_library, __ATOMIC_RELAXED);
+    __atomic_store_n(&site->real.carried, real->carried, __ATOMIC_RELAXED);
     __atomic_store_n(&site->seq, seq + 2, __ATOMIC_RELEASE);
+}
+
+static bool find(struct tls_real *real, const struct tls_flavor *flavor, const char *name,
+                 const void *caller) {
+    if (carried_find(real, flavor, name, (uintptr_t)caller)) return true;
+    struct search s = {.flavor = flavor,
+                       .name = name,
+                       .preload = CANDIDATES,
+                       .hash = image_hash(name),
+                       .caller = (uintptr_t)caller};
+    const uint64_t signals = sys_hold_signals();
+    gate_enter();
+    dl_iterate_phdr(consider, &s);
+    gate_leave();
+    sys_release_signals(signals);
+    if (s.count == 0) return false;
+    const unsigned chosen = s.count == 1 ? 0 : choose(&s);
+    real->function = carried_original(s.functions[chosen]);
+    real->module = module_for(&s.candidates[chosen], flavor);
+    real->from_library = loaded_holds(&s.candidates[chosen], s.caller);
+    real->carried = false;
+    return true;
 }
 
 bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const char *name,
@@ -190,21 +215,7 @@ bool tls_real_find(struct tls_real *real, const struct tls_flavor *flavor, const
     const void *caller = true_caller(return_address);
     if (__builtin_expect(!recall(real, name, caller), 0)) {
         const uint32_t since = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-        struct search s = {.flavor = flavor,
-                           .name = name,
-                           .preload = CANDIDATES,
-                           .hash = image_hash(name),
-                           .caller = (uintptr_t)caller};
-        const uint64_t signals = sys_hold_signals();
-        gate_enter();
-        dl_iterate_phdr(consider, &s);
-        gate_leave();
-        sys_release_signals(signals);
-        if (s.count == 0) return false;
-        const unsigned chosen = s.count == 1 ? 0 : choose(&s);
-        real->function = s.functions[chosen];
-        real->module = module_for(&s.candidates[chosen], flavor);
-        real->from_library = loaded_holds(&s.candidates[chosen], s.caller);
+        if (!find(real, flavor, name, caller)) return false;
         remember(real, name, caller, since);
     }
     last_module = real->module;

@@ -33,6 +33,7 @@ struct tls_real {
     void *function;
     const struct tls_module *module; /* NULL: nothing to be asked */
     bool from_library;               /* the caller is the library itself */
+    bool carried; /* the caller is the executable that carries it, or the library in there */
 };
 
 /*

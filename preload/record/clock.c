@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <time.h>
 
 #include "record/sys.h"
@@ -59,8 +58,14 @@ static void vdso_open(struct vdso *v, const Elf64_Ehdr *elf) {
     }
 }
 
+static uintptr_t vdso_address;
+
+void clock_know_vdso(uintptr_t elf) {
+    vdso_address = elf;
+}
+
 void clock_init(void) {
-    const Elf64_Ehdr *elf = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
+    const Elf64_Ehdr *elf = (const Elf64_Ehdr *)vdso_address;
     if (!elf || memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0) return;
     struct vdso v = {0};
     vdso_open(&v, elf);

@@ -12,6 +12,8 @@
  * Called when a trace is made.
  */
 void clock_init(void);
+/* Before that: where the vDSO is (AT_SYSINFO_EHDR), 0: nowhere. */
+void clock_know_vdso(uintptr_t elf);
 /* CLOCK_MONOTONIC in ns; about 20 ns. Signal safe, as all here. */
 uint64_t clock_now(void);
 /* The processor's counter is out of bounds from here (prctl(PR_SET_TSC), seccomp's strict mode): clock_now is coarse too. */

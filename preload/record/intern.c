@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "record/interpreter/frame.h"
+#include "record/module_table.h"
 #include "record/options.h"
 #include "record/sys.h"
 #include "record/trace_file.h"
@@ -56,6 +58,7 @@ void intern_reset(void) {
     table_drop(&hosts);
     table_drop(&sites);
     unknown_frames = 0;
+    frame_reset();
 }
 
 bool intern_open(const struct trace_map *m) {
@@ -179,10 +182,26 @@ uint32_t intern_string_find(const char *s, size_t n) {
 struct stack_key {
     void *const *pcs;
     uint32_t n, hash;
+    bool
+        inside; /* of a handler in a program that owns the thread pointer: the loader is out of reach */
 };
+
+const struct module_source *module_source;
+
+static uint32_t frame_module(const struct stack_key *k, uintptr_t pc, uint64_t *base) {
+    const uint32_t id = module_lookup(pc, base);
+    return id || k->inside || !module_source ? id : module_source->missed(pc, base);
+}
 
 static struct trace_stack *stack_at(const struct trace_map *m, uint32_t id) {
     return (struct trace_stack *)(m->stacks + (uint64_t)id * 8);
+}
+
+static bool frame_equal(const struct trace_frame *f, const void *pc) {
+    if (!frame_is(pc)) return false;
+    const struct trace_frame wanted = frame_for_trace(pc);
+    return f->language == wanted.language && f->module == wanted.module &&
+           f->address == wanted.address;
 }
 
 /*
@@ -196,6 +215,10 @@ static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key)
     if (s->count != k->n) return false;
     for (uint32_t i = 0; i < k->n; i++) {
         const struct trace_frame *f = &s->frames[i];
+        if (f->language || frame_is(k->pcs[i])) {
+            if (!frame_equal(f, k->pcs[i])) return false;
+            continue;
+        }
         const struct trace_module *module = &m->modules[f->module];
         const uint64_t base = f->module ? module->base : 0;
         if (f->address + base != (uintptr_t)k->pcs[i]) return false;
@@ -203,8 +226,8 @@ static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key)
     }
     for (uint32_t i = 0; gone && i < k->n; i++) {
         uint64_t base;
-        if (s->frames[i].module &&
-            module_of((uintptr_t)k->pcs[i] - 1, &base) != s->frames[i].module)
+        if (s->frames[i].module && !s->frames[i].language &&
+            frame_module(k, (uintptr_t)k->pcs[i] - 1, &base) != s->frames[i].module)
             return false;
     }
     return true;
@@ -218,10 +241,14 @@ static uint32_t stack_make(const struct trace_map *m, const void *key) {
     struct trace_stack *s = stack_at(m, id);
     s->count = k->n;
     for (uint32_t i = 0; i < k->n; i++) {
+        if (frame_is(k->pcs[i])) {
+            s->frames[i] = frame_for_trace(k->pcs[i]);
+            continue;
+        }
         /* A return address may lie just behind its module's last call. */
         uint64_t base = 0;
         const uintptr_t pc = (uintptr_t)k->pcs[i];
-        const uint32_t module = module_of(pc ? pc - 1 : 0, &base);
+        const uint32_t module = frame_module(k, pc ? pc - 1 : 0, &base);
         if (!module) __atomic_store_n(&unknown_frames, 1, __ATOMIC_RELAXED);
         s->frames[i] = (struct trace_frame){.address = pc - (module ? base : 0), .module = module};
     }
@@ -236,29 +263,23 @@ static void stack_drop(const struct trace_map *m, uint32_t id) {
     heap_return(TRACE_REGION_STACK, id, sizeof *s + n * sizeof *s->frames);
 }
 
-/* pcs without a frame of the recorder. */
-static uint32_t intern_frames(void *const *pcs, uint32_t n) {
+static uint32_t intern_pcs(void *const *pcs, uint32_t n, bool inside) {
     static const struct kind kind = {stack_equal, stack_make, stack_drop};
     uint64_t hash = __atomic_load_n(&stack_generation, __ATOMIC_RELAXED);
     if (n == 0) return 0;
     for (uint32_t i = 0; i < n; i++)
         hash = (hash ^ (uintptr_t)pcs[i]) * 0xff51afd7ed558ccdu, hash ^= hash >> 32;
     const uint32_t short_hash = (uint32_t)hash ? (uint32_t)hash : 1;
-    const struct stack_key key = {pcs, n, short_hash};
+    const struct stack_key key = {pcs, n, short_hash, inside};
     return intern(&stacks, hash, &kind, &key);
 }
 
-uint32_t intern_stack(void *const *pcs, uint32_t n) {
-    void *kept[TRACE_STACK_DEPTH_MAX];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < n && count < TRACE_STACK_DEPTH_MAX; i++)
-        if (!module_is_recorder((uintptr_t)pcs[i])) kept[count++] = pcs[i];
-    return intern_frames(kept, count);
+uint32_t intern_frames(void *const *pcs, uint32_t n) {
+    return intern_pcs(pcs, n, false);
 }
 
-uint32_t stack_here(void) {
-    void *pcs[TRACE_STACK_DEPTH_MAX];
-    return trace ? intern_frames(pcs, stack_capture(pcs, options.stack_depth)) : 0;
+uint32_t intern_frames_inside(void *const *pcs, uint32_t n) {
+    return intern_pcs(pcs, n, true);
 }
 
 void intern_forget_stacks(void) {

@@ -25,6 +25,9 @@ static inline int intern_string_is(uint32_t id, const char *s, size_t n) {
 }
 /* n program counters, innermost first. The recorder's own innermost frames are left out. */
 uint32_t intern_stack(void *const *pcs, uint32_t n);
+/* The same without looking for frames of the recorder; inside: from where nothing of libc can be called (modules are those known). */
+uint32_t intern_frames(void *const *pcs, uint32_t n);
+uint32_t intern_frames_inside(void *const *pcs, uint32_t n);
 /* name is an interned string; peer (string id, 0: none) is added to its peers. */
 uint32_t intern_host(uint32_t name, uint16_t port, enum trace_scheme, uint32_t peer);
 uint32_t intern_site(uint32_t host, uint32_t stack);
@@ -61,8 +64,14 @@ void stack_flush(void);
 uint32_t module_of(uintptr_t pc, uint64_t *base);
 /* Scan what is loaded now: new modules are added, vanished ones marked. Called at creation and after dlclose. */
 void module_scan(void);
-/* Forget all (new trace). */
-void module_reset(void);
+/* Who knows what is loaded; NULL: nobody (a static program). missed: pc lies in no module of the table; as module_of. */
+struct module_source {
+    void (*opened)(void); /* there is a new trace */
+    uint32_t (*missed)(uintptr_t pc, uint64_t *base);
+};
+extern const struct module_source *module_source;
+/* From the constructor, where there is a loader. */
+void module_use_loader(void);
 /* True if pc lies in the recorder itself. */
 int module_is_recorder(uintptr_t pc);
 

@@ -200,3 +200,20 @@ void options_parse(const char *text, const char *program) {
     }
     if (p.skip_matches || (p.only_given && !p.only_matches)) options.active = false;
 }
+
+bool options_leave_out(const char *text, const char *program) {
+    bool only_given = false, only_matches = false, skip_matches = false;
+    while (text && *text) {
+        const size_t n = pair_length(text);
+        const bool only = n > 5 && memcmp(text, "only=", 5) == 0;
+        if (only || (n > 5 && memcmp(text, "skip=", 5) == 0)) {
+            const bool named = list_has((struct word){text + 5, n - 5}, program);
+            only_given |= only;
+            only_matches |= only && named;
+            skip_matches |= !only && named;
+        }
+        text += n;
+        if (*text == ':') text++;
+    }
+    return skip_matches || (only_given && !only_matches);
+}

@@ -24,5 +24,7 @@ extern struct options options;
  * An unknown key or a bad value is one warning line on standard error that names it and what was expected, and the default stays.
  */
 void options_parse(const char *text, const char *program);
+/* Whether only= or skip= in text leave that program out. Changes nothing. */
+bool options_leave_out(const char *text, const char *program);
 
 #endif

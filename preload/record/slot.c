@@ -13,18 +13,21 @@ static struct {
     uint64_t head;
     uint32_t *next; /* index + 1 of the one behind, 0: none */
     uint32_t limit;
-} free_slots[TRACE_REGION_WORKER + 1];
+    uint64_t last_id;
+} free_slots[TRACE_REGION_HANDLE + 1];
 static void *links;
 static size_t links_size;
 
 bool slot_reset(const struct trace_map *m) {
-    const uint32_t limits[] = {m->connection_limit, m->body_limit, m->worker_limit};
+    const uint32_t limits[] = {m->connection_limit, m->body_limit, m->worker_limit,
+                               m->handle_limit};
     sys_memory_free(links, links_size);
-    links_size = ((size_t)limits[0] + limits[1] + limits[2]) * sizeof(uint32_t);
+    links_size = ((size_t)limits[0] + limits[1] + limits[2] + limits[3]) * sizeof(uint32_t);
     links = sys_memory(links_size);
     uint32_t *next = links;
     for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
         free_slots[i].head = 0;
+        free_slots[i].last_id = 0;
         free_slots[i].next = next;
         free_slots[i].limit = next ? limits[i] : 0;
         if (next) next += limits[i];
@@ -40,6 +43,7 @@ static uint8_t *slot_at(const struct trace_map *m, enum trace_region_kind kind, 
         return (uint8_t *)&m->connections[index];
     case TRACE_REGION_BODY: *size = sizeof *m->bodies; return (uint8_t *)&m->bodies[index];
     case TRACE_REGION_WORKER: *size = sizeof *m->workers; return (uint8_t *)&m->workers[index];
+    case TRACE_REGION_HANDLE: *size = sizeof *m->handles; return (uint8_t *)&m->handles[index];
     default: return 0;
     }
 }
@@ -59,9 +63,9 @@ static uint32_t take_free(enum trace_region_kind kind) {
 
 uint32_t slot_take(enum trace_region_kind kind) {
     static const enum trace_lost lost[] = {TRACE_LOST_CONNECTIONS, TRACE_LOST_BODIES,
-                                           TRACE_LOST_WORKERS};
+                                           TRACE_LOST_WORKERS, TRACE_LOST_HANDLES};
     struct trace_map *m = trace;
-    if (!m || kind > TRACE_REGION_WORKER) return UINT32_MAX;
+    if (!m || kind > TRACE_REGION_HANDLE) return UINT32_MAX;
     uint32_t index = take_free(kind);
     if (index == UINT32_MAX) index = trace_take_record(kind);
     if (index == UINT32_MAX) {
@@ -74,8 +78,12 @@ uint32_t slot_take(enum trace_region_kind kind) {
     return index;
 }
 
+uint64_t slot_id(enum trace_region_kind kind) {
+    return __atomic_add_fetch(&free_slots[kind].last_id, 1, __ATOMIC_RELAXED);
+}
+
 void slot_give(enum trace_region_kind kind, uint32_t index) {
-    if (!trace || kind > TRACE_REGION_WORKER || index >= free_slots[kind].limit) return;
+    if (!trace || kind > TRACE_REGION_HANDLE || index >= free_slots[kind].limit) return;
     uint64_t head = __atomic_load_n(&free_slots[kind].head, __ATOMIC_RELAXED), then;
     do {
         __atomic_store_n(&free_slots[kind].next[index], (uint32_t)head, __ATOMIC_RELAXED);

@@ -4,6 +4,8 @@
  */
 #include "record/gate.h"
 #include "record/intern.h"
+#include "record/interpreter/interpreter.h"
+#include "record/options.h"
 
 #define OWN_FRAMES_MOST                                                                            \
     16u /* of the recorder, between the program and here, thread trampoline included */
@@ -22,7 +24,7 @@ enum trace_unwinder stack_unwinder(void) {
     return TRACE_UNWINDER_LIBUNWIND;
 }
 
-void stack_flush(void) {
+static void unwinder_flush(void) {
     unw_flush_cache(unw_local_addr_space, 0, 0);
 }
 
@@ -54,7 +56,7 @@ enum trace_unwinder stack_unwinder(void) {
     return TRACE_UNWINDER_LIBGCC;
 }
 
-void stack_flush(void) {
+static void unwinder_flush(void) {
 }
 
 #endif
@@ -68,9 +70,27 @@ static __attribute__((noinline)) uint32_t capture(void **pcs, uint32_t depth) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n && count < depth; i++)
         if (!module_is_recorder((uintptr_t)all[i])) pcs[count++] = all[i];
-    return count;
+    return interpreter_splice(pcs, count, depth);
+}
+
+uint32_t intern_stack(void *const *pcs, uint32_t n) {
+    void *kept[TRACE_STACK_DEPTH_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n && count < TRACE_STACK_DEPTH_MAX; i++)
+        if (!module_is_recorder((uintptr_t)pcs[i])) kept[count++] = pcs[i];
+    return intern_frames(kept, count);
+}
+
+uint32_t stack_here(void) {
+    void *pcs[TRACE_STACK_DEPTH_MAX];
+    return trace ? intern_frames(pcs, stack_capture(pcs, options.stack_depth)) : 0;
 }
 
 uint32_t stack_capture(void **pcs, uint32_t depth) {
     return stack_has_room() ? capture(pcs, depth) : 0;
+}
+
+void stack_flush(void) {
+    interpreter_forget();
+    unwinder_flush();
 }

@@ -10,13 +10,11 @@
 
 #include "record/clock.h"
 #include "record/intern.h"
+#include "record/module_table.h"
 #include "record/options.h"
 #include "record/sys.h"
 #include "record/trace_file.h"
 
-#ifndef HTTPLEAK_VERSION
-#define HTTPLEAK_VERSION "0.1.0"
-#endif
 #define WAIT_MOST_NS 50000000u /* for another thread that creates the trace */
 
 struct trace_map *trace;
@@ -97,16 +95,23 @@ const char *trace_program(void) {
     return text_base_name(trace_process.exe);
 }
 
-/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, its end is the last ')'. */
-static uint64_t start_ticks(void) {
-    char text[512];
-    if (sys_read_file("/proc/self/stat", text, sizeof text) <= 0) return 0;
-    const char *s = strrchr(text, ')');
-    for (int field = 2; s && field < 22; field++) {
-        s = strchr(s, ' ');
-        if (s) s++;
-    }
-    return s ? text_u64(s, 0) : 0;
+static void put_text(char *to, size_t size, const char *text) {
+    struct text t = {.bytes = to, .size = size};
+    if (text) text_put(&t, text);
+}
+
+static void fill_go(struct trace_header *h) {
+    const struct trace_process *p = &trace_process;
+    put_text(h->go_version, sizeof h->go_version, p->go_version);
+    put_text(h->go_reason, sizeof h->go_reason, p->go_reason);
+    __atomic_store_n(&h->go_state, p->go_state, __ATOMIC_RELEASE);
+}
+
+void trace_go(enum trace_go go, const char *version, const char *reason) {
+    trace_process.go_version = version;
+    trace_process.go_reason = reason;
+    trace_process.go_state = go;
+    if (trace) fill_go(trace->header);
 }
 
 static void fill_header(struct trace_header *h, const struct trace_file *file) {
@@ -123,9 +128,10 @@ static void fill_header(struct trace_header *h, const struct trace_file *file) {
     h->started_ns = p->started_ns;
     h->created_ns = clock_now();
     h->started_realtime_ns = p->started_realtime_ns;
-    h->process_start_ticks = start_ticks();
+    h->process_start_ticks = trace_file_start_ticks(p->pid);
     h->forked_ns = p->forked_ns;
-    h->unwinder = stack_unwinder();
+    h->unwinder = p->unwinder;
+    fill_go(h);
     h->stack_depth = options.stack_depth;
     h->record_paths = options.record_paths;
     h->record_argv = options.record_argv;
@@ -163,7 +169,7 @@ static void say(const char *what, const char *more) {
     sys_say(line, t.length);
 }
 
-static bool create(void) {
+static bool create(bool inside) {
     static char reason[TRACE_FILE_PATH_MAX + 256];
     struct text why = TEXT_ON(reason);
     const unsigned mine = trace_of_parent == &maps[0];
@@ -194,18 +200,21 @@ static bool create(void) {
     }
     trace_region_fix(file->fixed);
     intern_open(m); /* without memory for it nothing has a name, which is counted */
-    module_reset();
+    module_table_reset();
     /* Whoever reads the file knows it by its magic: everything else is there before. */
     uint64_t magic;
     memcpy(&magic, TRACE_MAGIC, sizeof magic);
     __atomic_store_n((may_alias_u64 *)m->header->magic, magic, __ATOMIC_RELEASE);
     __atomic_store_n(&trace, m, __ATOMIC_RELEASE);
-    module_scan();
+    if (inside)
+        module_main_add();
+    else if (module_source)
+        module_source->opened();
     if (options.verbose) say("trace ", trace_path);
     return true;
 }
 
-bool trace_open(void) {
+static bool open_trace(bool inside) {
     uint64_t now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     if (now_state == STATE_OPEN) return true;
     if (now_state == STATE_FAILED || restricted) return false;
@@ -214,7 +223,7 @@ bool trace_open(void) {
         const uint64_t signals = sys_hold_signals();
         if (__atomic_compare_exchange_n(&state, &now_state, creating, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_ACQUIRE))
-            __atomic_store_n(&state, create() ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
+            __atomic_store_n(&state, create(inside) ? STATE_OPEN : STATE_FAILED, __ATOMIC_RELEASE);
         sys_release_signals(signals);
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
@@ -225,6 +234,14 @@ bool trace_open(void) {
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
     return now_state == STATE_OPEN;
+}
+
+bool trace_open(void) {
+    return open_trace(false);
+}
+
+bool trace_open_inside(void) {
+    return open_trace(true);
 }
 
 void trace_after_fork(void) {
@@ -250,7 +267,9 @@ void trace_discard_if_unused(void) {
     struct trace_map *m = trace;
     if (!m) return;
     const struct trace_header *h = m->header;
-    if (h->regions[TRACE_REGION_CONNECTION].used || h->lost[TRACE_LOST_CONNECTIONS]) return;
+    if (h->regions[TRACE_REGION_CONNECTION].used || h->lost[TRACE_LOST_CONNECTIONS] ||
+        h->regions[TRACE_REGION_TIMER].used > 1 || h->go_reason[0])
+        return;
     trace_file_remove(&files[m - maps]);
     trace_path[0] = 0;
 }
@@ -258,9 +277,10 @@ void trace_discard_if_unused(void) {
 void trace_reserve(void) {
     static const uint32_t bytes[TRACE_REGION_COUNT] = {
         [TRACE_REGION_CONNECTION] = 64u << 10, [TRACE_REGION_BODY] = 64u << 10,
-        [TRACE_REGION_WORKER] = 32u << 10,     [TRACE_REGION_SITE] = 64u << 10,
-        [TRACE_REGION_HOST] = 16u << 10,       [TRACE_REGION_MODULE] = 16u << 10,
-        [TRACE_REGION_STRING] = 128u << 10,    [TRACE_REGION_STACK] = 256u << 10,
+        [TRACE_REGION_WORKER] = 32u << 10,     [TRACE_REGION_HANDLE] = 16u << 10,
+        [TRACE_REGION_SITE] = 64u << 10,       [TRACE_REGION_HOST] = 16u << 10,
+        [TRACE_REGION_MODULE] = 16u << 10,     [TRACE_REGION_STRING] = 128u << 10,
+        [TRACE_REGION_STACK] = 256u << 10,     [TRACE_REGION_TIMER] = 16u << 10,
         [TRACE_REGION_JOURNAL] = 512u << 10,
     };
     struct trace_map *m = trace;

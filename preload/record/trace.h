@@ -20,12 +20,14 @@ struct trace_map {
     struct trace_connection *connections;
     struct trace_body *bodies;
     struct trace_worker *workers;
+    struct trace_handle *handles;
     struct trace_site *sites;
     struct trace_host *hosts;
     struct trace_module *modules;
+    struct trace_timer *timers;
     uint8_t *strings, *stacks;
     struct trace_event *journal;
-    uint32_t connection_limit, body_limit, worker_limit;
+    uint32_t connection_limit, body_limit, worker_limit, handle_limit;
     uint64_t journal_limit; /* places */
 };
 extern struct trace_map *trace; /* read it once per hook */
@@ -41,6 +43,10 @@ const char *trace_program(void);
  * the others wait bounded. After a failure it is not tried again (one warning is said).
  */
 bool trace_open(void);
+/* The same from where nothing of libc can be called: the executable is the only module that is known then (module_main_set). */
+bool trace_open_inside(void);
+/* What became of the Go program inside, for the header. The texts are NUL terminated and stay where they are. */
+void trace_go(enum trace_go, const char *version, const char *reason);
 /* In a fork child: forget the parent's trace without touching it; the next trace_open makes our own. Keeps `trace` NULL. */
 void trace_after_fork(void);
 /* The mapping of the parent's trace in a fork child (to mark shared connections), NULL otherwise. */
@@ -65,7 +71,9 @@ uint32_t trace_take_heap(enum trace_region_kind, uint64_t bytes);
 void trace_lose(enum trace_lost);
 
 /* Slots: an index into the region's array, UINT32_MAX if there is none (counted as lost). The slot is zeroed; its state is 0. */
-uint32_t slot_take(enum trace_region_kind); /* CONNECTION, BODY, WORKER only */
+uint32_t slot_take(enum trace_region_kind); /* CONNECTION, BODY, WORKER, HANDLE only */
+/* Ids of objects: 1, 2, ... in the order of asking; none comes twice in a trace. */
+uint64_t slot_id(enum trace_region_kind); /* CONNECTION, BODY, WORKER only */
 /* The caller has set state to 0 before. */
 void slot_give(enum trace_region_kind, uint32_t index);
 

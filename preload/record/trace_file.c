@@ -85,11 +85,17 @@ static void put_part(struct text *t, const char *s, size_t most) {
 }
 
 bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
+    const struct trace_file_naming of = {trace_process.exe[0] ? trace_process.exe
+                                                              : trace_process.argv,
+                                         trace_process.pid, directory};
+    return trace_file_name_of(t, &of, suffix);
+}
+
+bool trace_file_name_of(struct text *t, const struct trace_file_naming *of, unsigned suffix) {
     struct utsname machine;
-    const char *program = trace_process.exe[0] ? trace_process.exe : trace_process.argv;
-    if (options.trace[0] != '/' && directory[0]) {
-        text_put(t, directory);
-        if (strcmp(directory, "/") != 0) text_put(t, "/");
+    if (options.trace[0] != '/' && of->directory[0]) {
+        text_put(t, of->directory);
+        if (strcmp(of->directory, "/") != 0) text_put(t, "/");
     }
     for (const char *s = options.trace; *s; s++) {
         if (*s != '%') {
@@ -97,8 +103,8 @@ bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
             continue;
         }
         switch (*++s) {
-        case 'e': put_part(t, text_base_name(program), 128); break;
-        case 'p': text_put_u64(t, trace_process.pid); break;
+        case 'e': put_part(t, text_base_name(of->program), 128); break;
+        case 'p': text_put_u64(t, of->pid); break;
         case 't': text_put_u64(t, trace_process.started_realtime_ns / 1000000000u); break;
         case 'h':
             if (sys_call(SYS_uname, &machine) == 0)
@@ -139,7 +145,7 @@ static bool name_is_a_trace(const char *name, const char *before, size_t before_
 /*
  * Entries of the directory that look like traces of this template, as far as a bounded look goes.
  */
-static uint32_t count_traces(const char *directory) {
+static uint32_t count_traces(const char *directory, char *room, size_t size) {
     const char *before = text_base_name(options.trace), *percent = strchr(before, '%');
     size_t before_n = percent ? (size_t)(percent - before) : strlen(before);
     const char *after = percent ? strrchr(before, '%') + 2 : "";
@@ -148,14 +154,15 @@ static uint32_t count_traces(const char *directory) {
     long fd = sys_call(SYS_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return 0;
     uint32_t count = 0;
-    for (uint32_t rounds = 8 + options.max_traces / 128; rounds; rounds--) {
-        long n = sys_call(SYS_getdents64, fd, buffer, sizeof buffer);
+    for (uint64_t left = (8 + options.max_traces / 128) * (UINT64_C(32) << 10); left >= size;
+         left -= size) {
+        long n = sys_call(SYS_getdents64, fd, room, size);
         if (n <= 0) break;
         /* struct linux_dirent64: 8 inode, 8 offset, 2 length, 1 type, name */
         for (long at = 0; at + 19 < n;) {
             uint16_t length;
-            memcpy(&length, buffer + at + 16, sizeof length);
-            if (name_is_a_trace(buffer + at + 19, before, before_n, after, after_n)) count++;
+            memcpy(&length, room + at + 16, sizeof length);
+            if (name_is_a_trace(room + at + 19, before, before_n, after, after_n)) count++;
             if (length == 0) break;
             at += length;
         }
@@ -164,20 +171,31 @@ static uint32_t count_traces(const char *directory) {
     return count;
 }
 
+static void directory_of(const char *path, char *directory) {
+    const size_t n = (size_t)(text_base_name(path) - path);
+    memcpy(directory, n ? path : ".", n ? n : 1);
+    directory[n ? n : 1] = 0;
+}
+
 /* The directory of trace_path. */
 static const char *directory_of_trace(void) {
     static char directory[TRACE_FILE_PATH_MAX];
-    const size_t n = (size_t)(text_base_name(trace_path) - trace_path);
-    memcpy(directory, n ? trace_path : ".", n ? n : 1);
-    directory[n ? n : 1] = 0;
+    directory_of(trace_path, directory);
     return directory;
+}
+
+bool trace_file_too_many_beside(const char *path) {
+    char directory[1024], room[2048] __attribute__((aligned(8)));
+    if (strlen(path) >= sizeof directory) return true;
+    directory_of(path, directory);
+    return count_traces(directory, room, sizeof room) >= options.max_traces;
 }
 
 bool trace_file_too_many;
 
 static bool too_many_traces(struct text *why) {
     const char *directory = directory_of_trace();
-    if (count_traces(directory) < options.max_traces) return false;
+    if (count_traces(directory, buffer, sizeof buffer) < options.max_traces) return false;
     trace_file_too_many = true;
     text_put(why, directory);
     text_put(why, " holds ");
@@ -348,4 +366,20 @@ void trace_file_remove(const struct trace_file *f) {
     if (sys_call(SYS_newfstatat, AT_FDCWD, trace_path, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     if (st.st_dev == f->device && st.st_ino == f->inode)
         sys_call(SYS_unlinkat, AT_FDCWD, trace_path, 0);
+}
+
+/* The name in field 2 may hold anything, its end is the last ')'. */
+uint64_t trace_file_start_ticks(uint32_t pid) {
+    char path[32], text[512];
+    struct text t = TEXT_ON(path);
+    text_put(&t, "/proc/");
+    text_put_u64(&t, pid);
+    text_put(&t, "/stat");
+    if (sys_read_file(path, text, sizeof text) <= 0) return 0;
+    const char *s = strrchr(text, ')');
+    for (int field = 2; s && field < 22; field++) {
+        s = strchr(s, ' ');
+        if (s) s++;
+    }
+    return s ? text_u64(s, 0) : 0;
 }

@@ -8,12 +8,19 @@
 #include "record/text.h"
 #include "record/trace.h"
 
+#ifndef HTTPLEAK_VERSION
+#define HTTPLEAK_VERSION "0.1.0"
+#endif
+
 /*
  * What is known of the process from its start; exe from the first trace_open or trace_program on.
  */
 struct trace_process {
     uint32_t pid, ppid;
     uint64_t started_ns, started_realtime_ns, forked_ns;
+    uint32_t unwinder; /* enum trace_unwinder */
+    uint32_t go_state; /* enum trace_go; the texts stay where they are */
+    const char *go_version, *go_reason;
     char exe[sizeof((struct trace_header *)0)->exe];
     char argv[sizeof((struct trace_header *)0)->argv];
     uint32_t argv_size, argv_truncated;
@@ -48,6 +55,18 @@ extern bool trace_file_too_many;
 void trace_file_remove(const struct trace_file *);
 /* The path that options.trace stands for, with that suffix (0: none). False: too long. */
 bool trace_file_name(struct text *, const char *directory, unsigned suffix);
+
+/* The same for any process: its executable's path, its pid, the directory for a template without one. */
+struct trace_file_naming {
+    const char *program;
+    uint64_t pid;
+    const char *directory; /* "": none */
+};
+bool trace_file_name_of(struct text *, const struct trace_file_naming *, unsigned suffix);
+/* Whether the directory of that file holds max_traces traces. Uses 3 KiB of stack, and no other memory. */
+bool trace_file_too_many_beside(const char *path);
+/* Field 22 of /proc/PID/stat: when the process began; 0: unknown. */
+uint64_t trace_file_start_ticks(uint32_t pid);
 
 /*
  * A file system of that statfs type keeps the blocks that a page once had: no later store needs a

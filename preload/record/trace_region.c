@@ -23,13 +23,15 @@ static const struct {
     uint32_t used; /* at the start: id 0 means none in tables and heaps */
 } plan[TRACE_REGION_COUNT] = {
     [TRACE_REGION_CONNECTION] = {24, sizeof(struct trace_connection), 0},
-    [TRACE_REGION_BODY] = {14, sizeof(struct trace_body), 0},
+    [TRACE_REGION_BODY] = {12, sizeof(struct trace_body), 0},
     [TRACE_REGION_WORKER] = {6, sizeof(struct trace_worker), 0},
+    [TRACE_REGION_HANDLE] = {2, sizeof(struct trace_handle), 0},
     [TRACE_REGION_SITE] = {6, sizeof(struct trace_site), 1},
     [TRACE_REGION_HOST] = {2, sizeof(struct trace_host), 1},
     [TRACE_REGION_MODULE] = {2, sizeof(struct trace_module), 1},
+    [TRACE_REGION_TIMER] = {1, sizeof(struct trace_timer), 1},
     [TRACE_REGION_STRING] = {8, 8, 8},
-    [TRACE_REGION_STACK] = {14, 8, 8},
+    [TRACE_REGION_STACK] = {13, 8, 8},
     [TRACE_REGION_JOURNAL] = {24, sizeof(struct trace_event), 0},
 };
 
@@ -60,15 +62,18 @@ void trace_region_map(struct trace_map *m) {
     m->connections = (struct trace_connection *)(m->base + r[TRACE_REGION_CONNECTION].offset);
     m->bodies = (struct trace_body *)(m->base + r[TRACE_REGION_BODY].offset);
     m->workers = (struct trace_worker *)(m->base + r[TRACE_REGION_WORKER].offset);
+    m->handles = (struct trace_handle *)(m->base + r[TRACE_REGION_HANDLE].offset);
     m->sites = (struct trace_site *)(m->base + r[TRACE_REGION_SITE].offset);
     m->hosts = (struct trace_host *)(m->base + r[TRACE_REGION_HOST].offset);
     m->modules = (struct trace_module *)(m->base + r[TRACE_REGION_MODULE].offset);
+    m->timers = (struct trace_timer *)(m->base + r[TRACE_REGION_TIMER].offset);
     m->strings = m->base + r[TRACE_REGION_STRING].offset;
     m->stacks = m->base + r[TRACE_REGION_STACK].offset;
     m->journal = (struct trace_event *)(m->base + r[TRACE_REGION_JOURNAL].offset);
     m->connection_limit = record_limit(&r[TRACE_REGION_CONNECTION]);
     m->body_limit = record_limit(&r[TRACE_REGION_BODY]);
     m->worker_limit = record_limit(&r[TRACE_REGION_WORKER]);
+    m->handle_limit = record_limit(&r[TRACE_REGION_HANDLE]);
     m->journal_limit = r[TRACE_REGION_JOURNAL].size / sizeof(struct trace_event);
 }
 

@@ -23,7 +23,8 @@ static struct place place_of(uint64_t key) {
     const uint64_t h = key * UINT64_C(0x9e3779b97f4a7c15);
     const uint32_t first = (uint32_t)(h >> (64 - BUCKET_BITS));
     const uint32_t second = (uint32_t)(h >> (64 - 2 * BUCKET_BITS)) & ((1u << BUCKET_BITS) - 1);
-    return (struct place){{table[first], table[first == second ? second ^ 1 : second]}};
+    struct entry(*buckets)[WAYS] = __atomic_load_n(&table, __ATOMIC_RELAXED);
+    return (struct place){{buckets[first], buckets[first == second ? second ^ 1 : second]}};
 }
 
 static uint64_t generation(void) {

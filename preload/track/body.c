@@ -5,8 +5,6 @@
 
 #define BURST_PAUSE_NS 100000000u
 
-static uint64_t last_id;
-
 static uint32_t body_flags(const struct exchange *exchange,
                            const struct http1_response_head *head) {
     uint32_t flags = 0;
@@ -18,11 +16,11 @@ static uint32_t body_flags(const struct exchange *exchange,
     return flags;
 }
 
-static uint16_t body_framing(enum http1_framing framing) {
+static uint16_t body_framing(const struct connection *c, enum http1_framing framing) {
     switch (framing) {
     case HTTP1_BODY_LENGTH: return TRACE_FRAMING_LENGTH;
     case HTTP1_BODY_CHUNKED: return TRACE_FRAMING_CHUNKED;
-    default: return TRACE_FRAMING_UNTIL_CLOSE;
+    default: return c->streams ? TRACE_FRAMING_STREAM : TRACE_FRAMING_UNTIL_CLOSE;
     }
 }
 
@@ -37,14 +35,13 @@ static void show_body(struct connection *c, uint32_t place, uint64_t id) {
     slot_end(&c->slot->exchange_seq);
 }
 
-void body_open(struct connection *c, const struct exchange *exchange,
-               const struct http1_response_head *head, uint64_t now) {
+struct trace_body *body_new(struct connection *c, const struct exchange *exchange,
+                            const struct http1_response_head *head, uint64_t now) {
     const uint32_t index = slot_take(TRACE_REGION_BODY);
-    c->body = NULL;
-    if (index == UINT32_MAX) return;
+    if (index == UINT32_MAX) return NULL;
     struct trace_body *body = &trace->bodies[index];
     slot_begin(&body->seq);
-    body->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    body->id = slot_id(TRACE_REGION_BODY);
     body->connection_id = c->id;
     body->connection_slot = c->index;
     body->site = exchange->site;
@@ -53,7 +50,7 @@ void body_open(struct connection *c, const struct exchange *exchange,
     body->method = exchange->method;
     body->path = exchange->path;
     body->status = head->status;
-    body->framing = body_framing(head->framing);
+    body->framing = body_framing(c, head->framing);
     body->asker_tid = exchange->tid;
     body->requested_ns = exchange->time_ns;
     body->opened_ns = now;
@@ -63,8 +60,6 @@ void body_open(struct connection *c, const struct exchange *exchange,
     body->bursts = 1;
     body->state = TRACE_BODY_OPEN;
     slot_end(&body->seq);
-    c->body = body;
-    show_body(c, index + 1, body->id);
     struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN,
                                 .object = body->id,
                                 .a = body->expected,
@@ -72,20 +67,29 @@ void body_open(struct connection *c, const struct exchange *exchange,
                                 .stack = body->request_stack,
                                 .arg = body->framing};
     connection_note(c, &event, now);
+    return body;
 }
 
-void body_progress(struct connection *c, uint64_t bytes, uint64_t now) {
-    struct trace_body *body = c->body;
-    if (!body || bytes == 0) return;
+void body_open(struct connection *c, const struct exchange *exchange,
+               const struct http1_response_head *head, uint64_t now) {
+    c->body = body_new(c, exchange, head, now);
+    if (c->body) show_body(c, (uint32_t)(c->body - trace->bodies) + 1, c->body->id);
+}
+
+void body_took(struct trace_body *body, uint64_t bytes, uint64_t stall_ns, uint64_t now) {
     const uint64_t pause = now > body->progress_ns ? now - body->progress_ns : 0;
     slot_begin(&body->progress_seq);
     body->bytes_read += bytes;
     body->reads++;
     if (pause >= BURST_PAUSE_NS && body->reads > 1) body->bursts++;
-    if (c->stall_ns > body->max_stall_ns) body->max_stall_ns = c->stall_ns;
+    if (stall_ns > body->max_stall_ns) body->max_stall_ns = stall_ns;
     body->progress_ns = now;
     body->reader_tid = thread_tid();
     slot_end(&body->progress_seq);
+}
+
+void body_progress(struct connection *c, uint64_t bytes, uint64_t now) {
+    if (c->body && bytes > 0) body_took(c->body, bytes, c->stall_ns, now);
 }
 
 static void body_sample(struct trace_site *site, const struct trace_body *body, uint64_t now) {
@@ -99,20 +103,17 @@ static void body_sample(struct trace_site *site, const struct trace_body *body, 
     site->sample_expected = body->expected;
 }
 
-static void body_free(struct connection *c) {
-    struct trace_body *body = c->body;
-    c->body = NULL;
+void body_drop(struct trace_body *body) {
     slot_begin(&body->seq);
     body->state = TRACE_BODY_FREE;
     slot_end(&body->seq);
     slot_give(TRACE_REGION_BODY, (uint32_t)(body - trace->bodies));
 }
 
-void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
+void body_over(struct connection *c, struct trace_body *body, enum body_outcome outcome,
+               uint64_t now) {
     static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
                                      TRACE_EVENT_BODY_FAILED};
-    struct trace_body *body = c->body;
-    if (!body) return;
     struct trace_site *site = site_at(body->site);
     counter_add(outcome == BODY_DRAINED     ? &site->bodies_drained
                 : outcome == BODY_DISCARDED ? &site->bodies_discarded
@@ -133,16 +134,21 @@ void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
                                       .site = body->site,
                                       .drained = outcome == BODY_DRAINED,
                                       .handle_seen = flags & TRACE_BODY_HANDLE_SEEN};
+    body_drop(body);
+}
+
+void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
+    struct trace_body *body = c->body;
+    if (!body) return;
     show_body(c, 0, 0);
-    body_free(c);
+    c->body = NULL;
+    body_over(c, body, outcome, now);
 }
 
 void body_withdraw(struct connection *c) {
     if (!c->body) return;
     show_body(c, 0, 0);
-    body_free(c);
-}
-
-void body_after_fork(void) {
-    last_id = 0;
+    struct trace_body *body = c->body;
+    c->body = NULL;
+    body_drop(body);
 }

@@ -15,6 +15,14 @@ void body_end(struct connection *, enum body_outcome, uint64_t now);
 /* The connection can't be followed any more: its open body leaves all totals. */
 void body_withdraw(struct connection *);
 
-void body_after_fork(void);
+/*
+ * The same for one of many (HTTP/2): who holds the pointer is the caller's business, and nobody else ends it meanwhile. NULL:
+ * there is no slot.
+ */
+struct trace_body *body_new(struct connection *, const struct exchange *,
+                            const struct http1_response_head *, uint64_t now);
+void body_took(struct trace_body *, uint64_t bytes, uint64_t stall_ns, uint64_t now);
+void body_over(struct connection *, struct trace_body *, enum body_outcome, uint64_t now);
+void body_drop(struct trace_body *);
 
 #endif

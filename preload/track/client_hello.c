@@ -1,9 +1,12 @@
-/* Reads the random and the server name out of a ClientHello, as far as the bytes go. */
+/* Reads the random, the server name and the offered protocols out of a ClientHello, as far as the bytes go. */
 #include "track/client_hello.h"
+
+#include <string.h>
 
 #define RECORD_HANDSHAKE 22u
 #define HANDSHAKE_CLIENT_HELLO 1u
 #define EXTENSION_SERVER_NAME 0u
+#define EXTENSION_ALPN 16u
 #define NAME_TYPE_HOST 0u
 #define NAME_MAX_LENGTH 255u
 
@@ -46,6 +49,22 @@ static void server_name(struct cursor c, struct client_hello *out) {
     }
 }
 
+static bool is_name(const uint8_t *bytes, size_t n, const char *name) {
+    return strlen(name) == n && memcmp(bytes, name, n) == 0;
+}
+
+/* RFC 7301 section 3.1: a list of protocol names. */
+static void protocols(struct cursor c, struct client_hello *out) {
+    size_t list, n;
+    if (!number(&c, 2, &list)) return;
+    while (number(&c, 1, &n)) {
+        const uint8_t *name = c.at;
+        if (!skip(&c, n)) return;
+        if (is_name(name, n, "h2") || is_name(name, n, "http/1.1") || is_name(name, n, "http/1.0"))
+            out->http = true;
+    }
+}
+
 bool client_hello_parse(const uint8_t *bytes, size_t n, struct client_hello *out) {
     *out = (struct client_hello){0};
     struct cursor c = {bytes, bytes + n};
@@ -68,8 +87,9 @@ bool client_hello_parse(const uint8_t *bytes, size_t n, struct client_hello *out
         struct cursor extension = c;
         const bool whole = skip(&c, length);
         if (whole) extension.end = c.at;
-        if (type == EXTENSION_SERVER_NAME) server_name(extension, out);
-        if (!whole || type == EXTENSION_SERVER_NAME) break;
+        if (type == EXTENSION_SERVER_NAME && !out->name) server_name(extension, out);
+        if (type == EXTENSION_ALPN) protocols(extension, out);
+        if (!whole) break;
     }
     return true;
 }

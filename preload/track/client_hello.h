@@ -15,6 +15,7 @@ struct client_hello { /* both point into the bytes that were parsed */
     const uint8_t
         *name; /* host name of the SNI extension, not NUL terminated; NULL: none in the bytes */
     size_t name_length;
+    bool http; /* ALPN offers HTTP (RFC 7301 section 6: http/1.0, http/1.1, h2) */
 };
 
 /* False: no ClientHello. What a cut one still shows is given all the same. Reads nothing beyond. */

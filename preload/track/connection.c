@@ -7,16 +7,17 @@
 #include "record/sys.h"
 #include "record/text.h"
 #include "track/body.h"
+#include "track/client.h"
 #include "track/connection.h"
 #include "track/half.h"
 #include "track/host.h"
 #include "track/process.h"
+#include "track/streams.h"
 #include "track/tls.h"
 #include "track/wait.h"
 #include "track/worker.h"
 
 struct connection *connection_chunks[CONNECTION_CHUNKS];
-static uint64_t last_id;
 
 static struct connection *private_part(uint32_t index) {
     if (index >= FD_LIMIT) return NULL;
@@ -40,7 +41,7 @@ void connection_note(struct connection *c, struct trace_event *event, uint64_t n
 }
 
 void connection_flag(struct connection *c, uint32_t flag) {
-    if (!(__atomic_load_n(&c->slot->flags, __ATOMIC_RELAXED) & flag))
+    if ((__atomic_load_n(&c->slot->flags, __ATOMIC_RELAXED) & flag) != flag)
         __atomic_fetch_or(&c->slot->flags, flag, __ATOMIC_RELAXED);
 }
 
@@ -132,7 +133,7 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
     const uint32_t peer = peer_string(address, size);
 
     slot_begin(&slot->seq);
-    slot->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    slot->id = slot_id(TRACE_REGION_CONNECTION);
     slot->opened_ns = now;
     slot->connect_stack = stack;
     slot->peer = peer;
@@ -183,7 +184,9 @@ void connection_connected(int fd, const struct sockaddr *address, socklen_t size
         address->sa_family != AF_UNIX)
         return;
     if (!is_stream(fd) || !process_may_trace()) return;
+    const bool first = !trace;
     if (!trace_open()) return;
+    if (first) client_adopt();
     if ((unsigned)fd >= FD_LIMIT || !connection_fd_table()) {
         trace_lose(TRACE_LOST_CONNECTIONS);
         return;
@@ -228,6 +231,7 @@ void connection_blind(struct connection *c, enum trace_blind reason) {
     if (c->wire == WIRE_BLIND) return;
     c->wire = WIRE_BLIND;
     withdraw_body(c);
+    streams_withdraw(c);
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->seq);
     slot->blind_reason = (uint16_t)reason;
@@ -238,7 +242,7 @@ void connection_blind(struct connection *c, enum trace_blind reason) {
 }
 
 /*
- * TLS that was never followed is HTTP only where the port says so. Anything else that never showed a request is not known to
+ * TLS that was never followed is HTTP only where ALPN or the port says so. Anything else that never showed a request is not known to
  * be HTTP, except that nothing at all was said on it: then it counts, since clients do open connections ahead of need.
  */
 static bool counts_when_closed(const struct connection *c) {
@@ -246,10 +250,17 @@ static bool counts_when_closed(const struct connection *c) {
     if (flags & TRACE_CONNECTION_COUNTED) return true;
     if (flags & TRACE_CONNECTION_TLS) {
         if (flags & TRACE_CONNECTION_TLS_FOLLOWED) return true;
-        return c->peer_port == 443 || (flags & TRACE_CONNECTION_H2);
+        return c->peer_port == 443 || (flags & (TRACE_CONNECTION_H2 | TRACE_CONNECTION_ALPN_HTTP));
     }
     if (flags & TRACE_CONNECTION_H2) return true;
     return c->slot->read_bytes == 0 && c->slot->write_bytes == 0;
+}
+
+/* TLS carried data, and nobody showed us what. */
+static bool is_opaque(const struct connection *c) {
+    const uint32_t flags = c->slot->flags;
+    return (flags & TRACE_CONNECTION_TLS) && (flags & TRACE_CONNECTION_TLS_DATA) &&
+           !(flags & (TRACE_CONNECTION_TLS_FOLLOWED | TRACE_CONNECTION_COUNTED));
 }
 
 void connection_end_now(struct connection *c); /* half.c calls it with both halves held */
@@ -267,11 +278,13 @@ void connection_end_now(struct connection *c) {
 
     struct trace_event event = {
         .type = TRACE_EVENT_CONNECTION_CLOSE, .a = (uint64_t)slot->fd, .b = slot->site};
+    if (c->streams) streams_end(c, how == END_FOREIGN || how == END_FAILED, now);
     switch (how) {
     case END_FOREIGN:
         body_withdraw(c);
         connection_fd_forget(c);
         counter_add(&t->header->connections_foreign, 1);
+        if (is_opaque(c)) counter_add(&t->header->connections_opaque, 1);
         event.type = TRACE_EVENT_CONNECTION_FOREIGN;
         break;
     case END_FAILED:
@@ -282,6 +295,7 @@ void connection_end_now(struct connection *c) {
         if (c->wire == WIRE_BLIND) body_withdraw(c);
         body_end(c, BODY_DISCARDED, now);
         counter_add(&site_at(slot->site)->connections_closed, 1);
+        if (is_opaque(c)) counter_add(&site_at(slot->site)->connections_opaque, 1);
         event.arg = how == END_FOUND_CLOSED;
         break;
     }
@@ -293,9 +307,4 @@ void connection_end_now(struct connection *c) {
     slot_end(&slot->seq);
     c->ending = END_NOT;
     slot_give(TRACE_REGION_CONNECTION, c->index);
-}
-
-void connection_after_fork(void) {
-    /* The chunks are the parent's copies: entries of an older generation never reach them, new connections start clean. */
-    last_id = 0;
 }

@@ -24,8 +24,10 @@
  * of the connection's id in 32..55, the fork generation in 56..63 (an older one: inherited from the parent).
  */
 #define FD_EPOLL (UINT64_C(1) << 31)
-extern uint64_t *fd_table;  /* NULL until the first connection */
-extern unsigned fd_limit;   /* 0 until then, FD_LIMIT from then on: one compare serves both */
+#define FD_TIMER                                                                                   \
+    (UINT64_C(1) << 30)    /* with FD_EPOLL, whose index it puts beyond all sets: a timer's */
+extern uint64_t *fd_table; /* NULL until the first connection */
+extern unsigned fd_limit;  /* 0 until then, FD_LIMIT from then on: one compare serves both */
 
 static inline uint64_t fd_entry(int fd) {
     if ((unsigned)fd >= __atomic_load_n(&fd_limit, __ATOMIC_ACQUIRE)) return 0;
@@ -83,13 +85,15 @@ struct connection {
     uint64_t tls_object;     /* address, 0: none */
     uint64_t client_random;  /* hash of the ClientHello random, 0: not seen */
     struct trace_body *body; /* the open body being received */
+    struct streams *streams; /* HTTP/2: streams.h; NULL: (still) HTTP/1 */
     struct body_last {       /* the newest body that ended, for handles opened late */
         uint64_t id;
         uint32_t site;
         bool drained, handle_seen;
     } last_body;
-    uint64_t stall_ns; /* before the read attempt under way */
-    bool eof;          /* the peer's end was seen */
+    uint64_t stall_ns;  /* before the read attempt under way */
+    bool eof;           /* the peer's end was seen */
+    uint8_t kernel_tls; /* enum kernel_tls bits: directions in which the kernel does TLS */
     bool tunnel_fresh; /* a CONNECT was granted through TLS: what comes next may be TLS inside it */
     struct http1_request request;
     struct http1_response response;
@@ -141,6 +145,8 @@ void connection_fd_closing(int fd, bool found);
 void connection_range_closing(unsigned first, unsigned last);
 /* After dup and kin gave new_fd for old_fd (whatever new_fd was has been passed to connection_fd_closing before). */
 void connection_fd_duplicated(int old_fd, int new_fd);
+/* The number stands for a timer: its close will be told to timer_stopped. False: numbers like that are not followed. */
+bool connection_fd_timer(int fd);
 /* A new fd number came from the kernel (socket, accept, dup...): any entry under it is stale. */
 static inline void connection_fd_new(int fd) {
     if (fd_is_ours(fd)) connection_fd_closing(fd, true);
@@ -157,9 +163,14 @@ void connection_sample_some(uint64_t now);
 /* No more system calls than the program itself makes (seccomp was entered). */
 void connection_restrict(void);
 
-/* fork child: entries of the parent become "inherited". exec: marks those handed over as 0, 1, 2. */
-void connection_after_fork(void);
+/*
+ * exec: marks those handed over as 0, 1, 2, and those that go along because they are not close-on-exec. spawned: the same for a
+ * child that posix_spawn made. (In a fork child the entries of the parent are "inherited", by their generation.)
+ */
 void connection_before_exec(void);
+void connection_spawned(int child_pid);
+/* A second later at least: whether an exec'ed child has it still. */
+void connection_look_for_heirs(struct connection *, uint64_t now);
 
 /*
  * The host that the connection belongs to, as far as it is known; final with the first exchange, ignored after it. name: an

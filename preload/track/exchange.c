@@ -1,13 +1,12 @@
 /* The queue of outstanding requests and what it shows in the slot. */
 #include "track/exchange.h"
 #include "record/options.h"
+#include "record/path.h"
 #include "track/half.h"
 #include "track/host.h"
 #include "track/worker.h"
 
 #include <string.h>
-
-#define PATH_SEGMENT_MOST 32u /* bytes; a longer segment is an identifier, not a word */
 
 static struct exchange *ring_at(struct connection *c, uint32_t i) {
     return &c->ring[i % EXCHANGE_RING];
@@ -26,57 +25,18 @@ static uint32_t request_host(struct connection *c, const struct http1_request_he
     return c->names.host;
 }
 
-/* A path whose segments with digits, and very long ones, became '*': of those a program has few. */
-static size_t path_pattern(const char *path, char out[HTTP1_PATH_SIZE]) {
-    size_t n = 0;
-    while (*path) {
-        const char *end = path + (*path == '/');
-        bool varies = false;
-        for (; *end && *end != '/'; end++)
-            varies |= *end >= '0' && *end <= '9';
-        size_t length = (size_t)(end - path);
-        if (*path == '/') out[n++] = '/', path++, length--;
-        if (varies || length > PATH_SEGMENT_MOST)
-            out[n++] = '*';
-        else
-            memcpy(out + n, path, length), n += length;
-        path = end;
-    }
-    return n;
-}
-
-/*
- * A program that asks for millions of different paths must not fill the heap that its hosts' names are in: from half of it on
- * new paths are kept as patterns, from three quarters on only if they are known.
- */
-static uint32_t path_name(uint32_t last, const char *path) {
-    const struct trace_region *strings = &trace->header->regions[TRACE_REGION_STRING];
-    const uint64_t used = __atomic_load_n(&strings->used, __ATOMIC_RELAXED);
-    const size_t n = strlen(path);
-    if (intern_string_is(last, path, n)) return last;
-    if (used < strings->size / 2) return intern_string(path, n);
-    const uint32_t known = intern_string_find(path, n);
-    if (known) return known;
-    char pattern[HTTP1_PATH_SIZE];
-    const size_t length = path_pattern(path, pattern);
-    return used < strings->size / 4 * 3 ? intern_string(pattern, length)
-                                        : intern_string_find(pattern, length);
-}
-
 static uint32_t name_again(uint32_t last, const char *name) {
     const size_t n = strlen(name);
     return intern_string_is(last, name, n) ? last : intern_string(name, n);
 }
 
-bool exchange_queue(struct connection *c, const struct http1_request_head *head) {
-    const uint32_t tail = __atomic_load_n(&c->ring_tail, __ATOMIC_ACQUIRE);
-    if (c->ring_head - tail >= EXCHANGE_RING) return false;
-    struct exchange *exchange = ring_at(c, c->ring_head);
+void exchange_describe(struct connection *c, struct exchange *exchange,
+                       const struct http1_request_head *head) {
     exchange->kind = head->kind;
     exchange->upgrade = head->upgrade;
     exchange->method = c->names.method = name_again(c->names.method, head->method);
     exchange->path = c->names.path =
-        options.record_paths ? path_name(c->names.path, head->path) : 0;
+        options.record_paths ? path_name(c->names.path, head->path, strlen(head->path)) : 0;
     exchange->stack = c->start_stack;
     exchange->tid = c->start_tid;
     exchange->host = request_host(c, head);
@@ -84,13 +44,18 @@ bool exchange_queue(struct connection *c, const struct http1_request_head *head)
     exchange->time_ns = clock_now();
     exchange->no_reuse = head->close;
     exchange->committed = 0;
+}
+
+bool exchange_queue(struct connection *c, const struct http1_request_head *head) {
+    const uint32_t tail = __atomic_load_n(&c->ring_tail, __ATOMIC_ACQUIRE);
+    if (c->ring_head - tail >= EXCHANGE_RING) return false;
+    exchange_describe(c, ring_at(c, c->ring_head), head);
     __atomic_store_n(&c->ring_head, c->ring_head + 1, __ATOMIC_RELEASE);
     return true;
 }
 
-/* The slot's line of the oldest unanswered request. */
-static void show_pending(struct connection *c, const struct exchange *exchange,
-                         uint64_t idle_since) {
+void exchange_show_pending(struct connection *c, const struct exchange *exchange,
+                           uint64_t idle_since) {
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->exchange_seq);
     slot->pending_stack = exchange ? exchange->stack : 0;
@@ -108,18 +73,18 @@ static void first_exchange(struct connection *c, const struct exchange *exchange
     slot_begin(&slot->seq);
     slot->host = exchange->host;
     slot->site = intern_site(exchange->host, slot->connect_stack);
-    slot->protocol = TRACE_PROTOCOL_HTTP1;
+    slot->protocol = c->streams ? TRACE_PROTOCOL_HTTP2 : TRACE_PROTOCOL_HTTP1;
     __atomic_fetch_or(&slot->flags, TRACE_CONNECTION_COUNTED, __ATOMIC_RELAXED);
     slot_end(&slot->seq);
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_HOST,
                                 .a = slot->host,
                                 .b = slot->site,
                                 .stack = slot->connect_stack,
-                                .arg = TRACE_PROTOCOL_HTTP1};
+                                .arg = slot->protocol};
     connection_note(c, &event, now);
 }
 
-static void commit_one(struct connection *c, struct exchange *exchange, bool oldest) {
+void exchange_count(struct connection *c, struct exchange *exchange, bool oldest) {
     struct trace_connection *slot = c->slot;
     const uint64_t now = exchange->time_ns;
     const bool counted = exchange->kind != HTTP1_METHOD_CONNECT;
@@ -138,7 +103,7 @@ static void commit_one(struct connection *c, struct exchange *exchange, bool old
         if (c->exchanges++ > 0) counter_add(&site->exchanges_reused, 1);
     }
     if (exchange->no_reuse) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
-    if (oldest) show_pending(c, exchange, 0);
+    if (oldest) exchange_show_pending(c, exchange, 0);
     struct trace_event event = {.type = TRACE_EVENT_REQUEST,
                                 .object = slot->requests,
                                 .a = exchange->method,
@@ -154,7 +119,7 @@ void exchange_commit(struct connection *c, uint32_t from) {
         const uint32_t tail = __atomic_load_n(&c->ring_tail, __ATOMIC_ACQUIRE);
         if ((int32_t)(i - tail) < 0) continue; /* answered already: the reader committed it */
         struct exchange *exchange = ring_at(c, i);
-        if (!exchange->committed) commit_one(c, exchange, i == tail);
+        if (!exchange->committed) exchange_count(c, exchange, i == tail);
     }
 }
 
@@ -164,7 +129,7 @@ struct exchange *exchange_oldest(struct connection *c) {
     struct exchange *exchange = ring_at(c, c->ring_tail);
     if (!__atomic_load_n(&exchange->committed, __ATOMIC_ACQUIRE)) {
         if (!connection_lock_write(c)) return NULL;
-        if (!exchange->committed) commit_one(c, exchange, true);
+        if (!exchange->committed) exchange_count(c, exchange, true);
         connection_unlock_write(c);
     }
     return exchange;
@@ -178,18 +143,21 @@ void exchange_refused(struct connection *c, const struct exchange *exchange, uin
     connection_unlock_write(c);
 }
 
+void exchange_answered(struct connection *c, uint64_t number, uint64_t now) {
+    struct trace_connection *slot = c->slot;
+    slot_begin(&slot->read_seq);
+    slot->responses++;
+    slot_end(&slot->read_seq);
+    struct trace_event event = {.type = TRACE_EVENT_RESPONSE_END, .object = number};
+    connection_note(c, &event, now);
+}
+
 void exchange_done(struct connection *c, uint64_t now) {
     const bool locked = connection_lock_write(c);
     const uint32_t tail = c->ring_tail + 1;
     __atomic_store_n(&c->ring_tail, tail, __ATOMIC_RELEASE);
     struct exchange *next = tail != c->ring_head ? ring_at(c, tail) : NULL;
-    show_pending(c, next && next->committed ? next : NULL, next ? 0 : now);
+    exchange_show_pending(c, next && next->committed ? next : NULL, next ? 0 : now);
     if (locked) connection_unlock_write(c);
-
-    struct trace_connection *slot = c->slot;
-    slot_begin(&slot->read_seq);
-    slot->responses++;
-    slot_end(&slot->read_seq);
-    struct trace_event event = {.type = TRACE_EVENT_RESPONSE_END, .object = slot->responses};
-    connection_note(c, &event, now);
+    exchange_answered(c, c->slot->responses + 1, now);
 }

@@ -12,6 +12,14 @@
 
 /* Inside the writing half: a request head is complete. False: the ring is full, the connection is blind now. */
 bool exchange_queue(struct connection *, const struct http1_request_head *);
+/* The same exchange as a stream's, with its start's stack and thread, in no queue. */
+void exchange_describe(struct connection *, struct exchange *, const struct http1_request_head *);
+/* Counts it, once; oldest: no older one is unanswered. */
+void exchange_count(struct connection *, struct exchange *, bool oldest);
+/* The slot's line of the oldest unanswered request; NULL: there is none, idle since then (0: not idle). */
+void exchange_show_pending(struct connection *, const struct exchange *, uint64_t idle_since);
+/* One more is answered; number: which request of the connection it was. */
+void exchange_answered(struct connection *, uint64_t number, uint64_t now);
 /* Inside the writing half: counts those of [from, ring_head) that are not yet. */
 void exchange_commit(struct connection *, uint32_t from);
 /* Inside the reading half: the oldest outstanding one, committed by now; NULL if nobody asked. */

@@ -4,6 +4,7 @@
 #include "record/sys.h"
 #include "track/connection.h"
 #include "track/process.h"
+#include "track/timer.h"
 #include "track/wait.h"
 #include "track/worker.h"
 
@@ -63,6 +64,10 @@ void connection_fd_closing(int fd, bool found) {
     if (process_is_vfork_child()) return; /* it has our memory, but closes its own copy */
     if (!entry_clear(fd, e)) return;
     if (entry_inherited(e)) return;
+    if (e & FD_TIMER) {
+        timer_stopped(timer_key_fd(fd));
+        return;
+    }
     if (e & FD_EPOLL) {
         wait_epoll_closed(e);
         return;
@@ -71,6 +76,7 @@ void connection_fd_closing(int fd, bool found) {
     if (!c) return;
     const uint32_t left = __atomic_sub_fetch(&c->slot->fd_count, 1, __ATOMIC_ACQ_REL);
     if (left == 0) {
+        if (c->slot->exec_ns) connection_look_for_heirs(c, clock_now());
         connection_end(c, found ? END_FOUND_CLOSED : END_CLOSED);
         return;
     }
@@ -101,6 +107,12 @@ void connection_fd_set(int fd, uint64_t entry) {
         continue;
 }
 
+bool connection_fd_timer(int fd) {
+    if ((unsigned)fd >= fd_limit) return false;
+    connection_fd_set(fd, (uint64_t)(process_generation & 0xff) << 56 | FD_EPOLL | FD_TIMER);
+    return true;
+}
+
 void connection_fd_duplicated(int old_fd, int new_fd) {
     const uint64_t e = fd_entry(old_fd);
     if (e == 0 || (unsigned)new_fd >= FD_LIMIT || old_fd == new_fd) return;
@@ -126,17 +138,4 @@ void connection_fd_forget(struct connection *c) {
     if (c->slot->fd_count == 1 && c->slot->fd >= 0 && entry_clear(c->slot->fd, e)) return;
     for (int fd = 0; fd <= fd_highest; fd++)
         if (fd_entry(fd) == e) entry_clear(fd, e);
-}
-
-/*
- * A child of fork execs: a connection of its parent's that it carries on as 0, 1 or 2 was handed over on purpose (bash's
- * /dev/tcp with `cat <&3`), and the parent does not answer for it alone.
- */
-void connection_before_exec(void) {
-    for (int fd = 0; fd <= 2; fd++) {
-        const uint64_t e = fd_entry(fd);
-        if (e == 0 || !entry_inherited(e)) continue;
-        const long flags = sys_call(SYS_fcntl, fd, F_GETFD);
-        if (flags >= 0 && !(flags & FD_CLOEXEC)) mark_shared(e);
-    }
 }

@@ -24,6 +24,8 @@ struct flow_write {
     uint32_t ring_before, ring_after;
     bool parsed; /* the request parser ran over these bytes */
     bool full;
+    bool streams; /* HTTP/2: streams.h */
+    uint64_t streams_known;
     enum http1_status status;
     uint64_t parsed_bytes;
     struct http1_request snapshot; /* before this call */

@@ -5,10 +5,12 @@
 #include "track/body.h"
 #include "track/exchange.h"
 #include "track/flow_inside.h"
+#include "track/streams.h"
 
 struct reading { /* context of the response parser's events */
     struct connection *c;
     uint64_t now;
+    bool h2c; /* the tunnel that begins is HTTP/2 */
 };
 
 static bool response_request(void *context, enum http1_method_kind *kind) {
@@ -31,6 +33,7 @@ static void response_head(void *context, const struct http1_response_head *head)
         .type = TRACE_EVENT_RESPONSE, .object = c->slot->responses + 1, .arg = head->status};
     connection_note(c, &event, r->now);
     if (!head->is_final) return;
+    r->h2c = head->h2c;
     if (!head->keep_alive) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
     if (head->status / 100 != 2) exchange_refused(c, exchange, r->now);
     const bool has_body = head->framing == HTTP1_BODY_CHUNKED ||
@@ -99,6 +102,16 @@ static void response_status(struct reading *r, enum http1_status status) {
     }
 }
 
+/* What looked like no HTTP/1 at all, or ended it, may be HTTP/2: the rest of what was read is that. */
+static bool becomes_http2(const struct reading *r, enum http1_status status, const void *rest,
+                          size_t n) {
+    struct connection *c = r->c;
+    if (status == HTTP1_TUNNEL) return r->h2c && streams_upgrade(c);
+    if (status != HTTP1_FOREIGN || !streams_server_first(c, rest, n)) return false;
+    connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
+    return true;
+}
+
 static void feed_response(struct reading *r, const struct iovec *iov, int count, uint64_t n) {
     struct connection *c = r->c;
     for (int i = 0; i < count && n > 0 && c->wire != WIRE_BLIND && c->wire != WIRE_TUNNEL; i++) {
@@ -108,7 +121,10 @@ static void feed_response(struct reading *r, const struct iovec *iov, int count,
         const enum http1_status status =
             http1_response_feed(&c->response, iov[i].iov_base, part, &consumed, &response_ops, r);
         if (status != HTTP1_OK) {
-            response_status(r, status);
+            if (becomes_http2(r, status, (const char *)iov[i].iov_base + consumed, part - consumed))
+                streams_read(c, iov + i, count - i, consumed, n - consumed, r->now);
+            else
+                response_status(r, status);
             return;
         }
         n -= part;
@@ -123,7 +139,10 @@ static void read_eof(struct connection *c, int error, bool plaintext_ended, uint
     if (plaintext_ended && c->wire != WIRE_BLIND && c->wire != WIRE_TUNNEL) {
         struct reading r = {.c = c, .now = now};
         bool truncated = false;
-        if (error == 0) http1_response_eof(&c->response, &truncated, &response_ops, &r);
+        if (c->streams)
+            streams_eof(c, now);
+        else if (error == 0)
+            http1_response_eof(&c->response, &truncated, &response_ops, &r);
         body_end(c, BODY_FAILED, now); /* whatever is still open was cut short */
     }
     if (c->eof) return;
@@ -142,7 +161,7 @@ void flow_read_before(struct flow_read *f, struct connection *c, enum flow_layer
     f->layer = layer;
     const uint64_t now = clock_coarse();
     struct trace_connection *slot = c->slot;
-    if (c->body) { /* how long nobody cared for the open body */
+    if (c->body || c->streams) { /* how long nobody cared for the open body */
         uint64_t last = slot->read_attempt_ns;
         if (slot->wait_ns > last) last = slot->wait_ns;
         if (slot->epoll_interest && slot->epoll_wait_ns > last) last = slot->epoll_wait_ns;
@@ -169,16 +188,23 @@ static void read_bytes(struct flow_read *f, const struct iovec *iov, int count, 
     struct connection *c = f->connection;
     if (c->wire == WIRE_BLIND && c->body) body_withdraw(c); /* the writer found out while we read */
     if (c->wire == WIRE_NEW &&
-        f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP server does */
+        f->layer == FLOW_WIRE) { /* the peer spoke first: no HTTP/1 server does */
+        const struct iovec *first = first_bytes(iov, count);
+        const size_t there = first ? (first->iov_len < n ? first->iov_len : (size_t)n) : 0;
         connection_flag(c, TRACE_CONNECTION_SERVER_FIRST);
-        connection_drop(c);
-        return;
+        if (there == 0 || !streams_server_first(c, first->iov_base, there)) {
+            connection_drop(c);
+            return;
+        }
+        streams_read(c, iov, count, 0, n, now); /* HTTP/2, if the client has its preface to say */
     }
     if (f->layer == FLOW_WIRE && c->wire == WIRE_TLS) {
         const struct iovec *first = first_bytes(iov, count);
         if (first) tls_wire_read(c, first->iov_base, first->iov_len < n ? first->iov_len : n);
     }
-    if (is_parsed(c, f->layer)) {
+    if (is_parsed(c, f->layer) && c->streams) {
+        streams_read(c, iov, count, 0, n, now);
+    } else if (is_parsed(c, f->layer)) {
         struct reading r = {.c = c,
                             .now = c->body || c->ring_head == c->ring_tail ? now : clock_now()};
         feed_response(&r, iov, count, n);
@@ -232,6 +258,8 @@ void flow_read_unseen(struct connection *c, uint64_t n) {
     const bool parsed = unseen_is_parsed(c);
     if (c->wire == WIRE_NEW)
         connection_drop(c);
+    else if (parsed && c->streams)
+        streams_read_unseen(c, n, now);
     else if (parsed && http1_response_skip(&c->response, n, &response_ops, &r) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
     struct trace_connection *slot = c->slot;

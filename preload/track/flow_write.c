@@ -3,6 +3,7 @@
  */
 #include "track/exchange.h"
 #include "track/flow_inside.h"
+#include "track/streams.h"
 
 struct writing { /* context of the request parser's events */
     struct connection *c;
@@ -39,20 +40,22 @@ static const struct http1_request_ops request_ops = {
 struct verdict {
     enum http1_status status;
     bool full;
+    int at; /* the buffer that the parser came to */
 };
 
 static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count,
                                    uint64_t limit, uint32_t again, uint32_t stack) {
     struct writing w = {.c = c, .again = again, .stack = stack};
     enum http1_status status = HTTP1_OK;
-    for (int i = 0; i < count && limit > 0 && status == HTTP1_OK; i++) {
+    int i = 0;
+    for (; i < count && limit > 0 && status == HTTP1_OK; i++) {
         const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
         size_t consumed = 0;
         if (n == 0) continue;
         status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, &w);
         limit -= n;
     }
-    return (struct verdict){status, w.full};
+    return (struct verdict){status, w.full, i - 1};
 }
 
 static void obey(struct connection *c, struct verdict verdict) {
@@ -61,7 +64,7 @@ static void obey(struct connection *c, struct verdict verdict) {
     case HTTP1_FOREIGN: connection_drop(c); break;
     case HTTP1_HTTP2:
         connection_flag(c, TRACE_CONNECTION_H2);
-        connection_blind(c, TRACE_BLIND_HTTP2);
+        connection_blind(c, TRACE_BLIND_NO_SLOT); /* there was no memory to follow it with */
         break;
     case HTTP1_BLIND: connection_blind(c, TRACE_BLIND_FRAMING); break;
     default: break;
@@ -98,11 +101,16 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
     if (!c) return;
     f->id = c->id;
     f->layer = layer;
-    f->parsed = false;
+    f->parsed = f->streams = false;
     const struct iovec *first = first_bytes(iov, count);
     if (layer == FLOW_WIRE && first) {
         const bool fresh = c->wire == WIRE_NEW;
         if (fresh) classify(c, first);
+        if (fresh && c->wire == WIRE_TLS && c->streams) { /* the server spoke first: STARTTLS */
+            connection_drop(c);
+            f->connection = NULL;
+            return;
+        }
         if (c->wire == WIRE_TLS) tls_wire_write(c, first->iov_base, first->iov_len, fresh);
     }
     if (layer == FLOW_PLAINTEXT && first && c->tunnel_fresh) {
@@ -120,6 +128,11 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
     }
+    if (c->streams && still_there(c, f->id)) {
+        streams_write_before(f, iov, count);
+        connection_unlock_write(c);
+        return;
+    }
     /* Of the first request it is taken when its line looks like one: most that is not HTTP never gets there. */
     const uint32_t stack = c->slot->requests && http1_request_idle(&c->request) ? stack_here() : 0;
     f->parsed = true;
@@ -130,6 +143,12 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
     f->status = verdict.status;
     f->full = verdict.full;
     f->ring_after = c->ring_head;
+    /* Of its preface what was written earlier is gone, all of this write is HTTP/2's. */
+    if (verdict.status == HTTP1_HTTP2 &&
+        streams_begin(c, c->request.preface - (unsigned)total(iov, verdict.at))) {
+        f->parsed = false;
+        streams_write_before(f, iov, count);
+    }
     connection_unlock_write(c);
 }
 
@@ -140,7 +159,7 @@ static struct verdict take_back(struct flow_write *f, const struct iovec *iov, i
     if (c->ring_head !=
         f->ring_after) { /* somebody else wrote in between: there is no telling whose bytes went first */
         connection_blind(c, TRACE_BLIND_CONCURRENT);
-        return (struct verdict){HTTP1_OK, false};
+        return (struct verdict){HTTP1_OK, false, 0};
     }
     http1_request_copy(&c->request, &f->snapshot);
     c->ring_head = f->ring_before;
@@ -165,8 +184,11 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
         if (application) worker_io_end(NULL, true, taken, now);
         return;
     }
-    if (f->parsed && c->wire != WIRE_BLIND) {
-        struct verdict verdict = {f->status, f->full};
+    if (f->streams) {
+        streams_write_after(f, iov, count, taken);
+        connection_sample_some(now);
+    } else if (f->parsed && c->wire != WIRE_BLIND) {
+        struct verdict verdict = {f->status, f->full, 0};
         if (taken < f->parsed_bytes) verdict = take_back(f, iov, count, taken);
         obey(c, verdict);
         if (c->ring_head != f->ring_before) {
@@ -192,7 +214,9 @@ void flow_write_unseen(struct connection *c, uint64_t n) {
     if (c->wire == WIRE_NEW) connection_blind(c, TRACE_BLIND_UNSEEN);
     struct writing w = {.c = c, .again = c->ring_head};
     const bool parsed = unseen_is_parsed(c);
-    if (parsed && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
+    if (parsed && c->streams)
+        streams_write_unseen(c, n);
+    else if (parsed && http1_request_skip(&c->request, n, &request_ops, &w) != HTTP1_OK)
         connection_blind(c, TRACE_BLIND_UNSEEN);
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->write_seq);

@@ -12,9 +12,14 @@
 #include "record/summary.h"
 #include "record/sys.h"
 #include "record/text.h"
+#include "record/trace_file.h"
+#include "track/bad_close.h"
 #include "track/body.h"
+#include "track/client.h"
 #include "track/connection.h"
 #include "track/handle.h"
+#include "track/timer.h"
+#include "track/managed.h"
 #include "track/tls.h"
 #include "track/wait.h"
 #include "track/worker.h"
@@ -22,6 +27,7 @@
 bool process_active;
 bool process_restricted;
 uint32_t process_generation;
+const char *process_recorder = "";
 
 volatile uint32_t process_fork_mark[1024] __attribute__((aligned(4096)));
 
@@ -88,12 +94,15 @@ __attribute__((cold)) void process_init(int argc, char **argv, char **envp, cons
         options_parse(text, program_name(text, buffer, sizeof buffer));
         if (!options.active) return;
     }
-    recorder = text_base_name(recorder);
+    recorder = process_recorder = text_base_name(recorder);
     if (!options.children && *recorder && has_recorder(sys_getppid(), recorder)) return;
 
     sys_remember_stderr();
     process_pid = sys_getpid();
+    clock_know_vdso(getauxval(AT_SYSINFO_EHDR));
+    module_use_loader();
     trace_prepare(argc, argv);
+    trace_process.unwinder = stack_unwinder();
     process_active = true;
 }
 
@@ -148,12 +157,14 @@ void process_after_fork(void) {
     process_generation++;
     end_status_known = false;
     trace_after_fork();
-    connection_after_fork();
-    body_after_fork();
     handle_after_fork();
+    client_after_fork();
+    bad_close_after_fork();
+    managed_after_fork();
     tls_after_fork();
     wait_after_fork();
     worker_after_fork();
+    timer_after_fork();
 }
 
 /* ---- end ---- */
@@ -198,8 +209,8 @@ static void end_trace(void) {
 void process_exec_begin(void) {
     if (!process_active) return;
     process_check_fork();
-    if (process_is_vfork_child()) return;
     connection_before_exec();
+    if (process_is_vfork_child()) return;
     struct trace_map *t = trace;
     if (!t) return;
     connection_sample_all();

@@ -11,6 +11,8 @@
 extern bool process_active;
 /* Fork generation: 0 in the process that loaded us, +1 in each fork child. */
 extern uint32_t process_generation;
+/* The base name of this library's file, "" when unknown. */
+extern const char *process_recorder;
 /* seccomp is on: no system call that the program does not need itself. */
 extern bool process_restricted;
 

@@ -35,6 +35,7 @@ static void connection_sample(struct connection *c, uint64_t now) {
     slot->rx_known = known;
     slot->tcp_state = state;
     slot_end(&slot->sample_seq);
+    if (slot->exec_ns) connection_look_for_heirs(c, now);
 }
 
 static uint32_t slots_used(void) {

@@ -72,6 +72,7 @@ struct known {
     uint32_t tid;    /* 0: detached before it came to say who it is */
     uint32_t slot;   /* index + 1, 0: none */
     uint32_t flags;
+    uint32_t unjoined; /* site that it is counted at, 0: none */
 };
 #define KNOWN 4096u
 #define PROBES 16u
@@ -111,7 +112,14 @@ static struct known *known_put(pthread_t thread) {
     return NULL;
 }
 
+/* Joined or detached after all. */
+static void known_settle(struct known *k) {
+    const uint32_t site = __atomic_exchange_n(&k->unjoined, 0, __ATOMIC_ACQ_REL);
+    if (site) counter_add(&site_at(site)->workers_unjoined, (uint64_t)-1);
+}
+
 static void known_remove(struct known *k) {
+    known_settle(k);
     STORE(k->tid, 0);
     STORE(k->slot, 0);
     STORE(k->flags, 0);
@@ -139,6 +147,14 @@ bool start_known_cancelled(pthread_t thread) {
 
 bool start_known_detached(pthread_t thread) {
     return known_flags(thread) & KNOWN_DETACHED;
+}
+
+void start_known_unjoined(pthread_t thread, uint32_t site) {
+    struct known *k = known_find(thread);
+    if (!k || site == 0 || !site_at(site)) return;
+    counter_add(&site_at(site)->workers_unjoined, 1);
+    __atomic_store_n(&site_at(site)->unjoined_ns, clock_now(), __ATOMIC_RELAXED);
+    STORE(k->unjoined, site);
 }
 
 /* Whoever comes second, the end or the detach, takes the thread out. */
@@ -178,6 +194,11 @@ static void thread_begins(struct thread_start *start) {
     stack_known(start->stack_size);
     struct known *k = known_put(pthread_self());
     if (k) {
+        if (LOAD(k->flags) & KNOWN_ENDED) { /* another one's: joined where nobody could see it */
+            known_settle(k);
+            STORE(k->slot, 0);
+            STORE(k->flags, 0);
+        }
         STORE(k->tid, thread_tid());
         if (start->detached) __atomic_fetch_or(&k->flags, KNOWN_DETACHED, __ATOMIC_ACQ_REL);
     }
@@ -215,7 +236,8 @@ uint32_t worker_tid_of(pthread_t thread) {
 
 void worker_joined(uint32_t tid, pthread_t thread) {
     struct known *k = known_find(thread);
-    if (k && LOAD(k->tid) == tid) known_remove(k);
+    /* It may have come to say who it is after the join began; then it is the one here that has ended. */
+    if (k && (tid ? LOAD(k->tid) == tid : LOAD(k->flags) & KNOWN_ENDED)) known_remove(k);
     note(TRACE_EVENT_WORKER_JOIN, tid);
 }
 

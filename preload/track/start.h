@@ -14,6 +14,8 @@ void start_known_slot(pthread_t, uint32_t slot);
 uint32_t start_known_slot_of(pthread_t); /* 0: none */
 bool start_known_cancelled(pthread_t);
 bool start_known_detached(pthread_t); /* by somebody else, since it started */
+/* It was a worker and ends joinable: counted at the site until somebody joins or detaches it. */
+void start_known_unjoined(pthread_t, uint32_t site);
 /* The thread ends: stays known until joined, unless it is detached. */
 void start_known_end(pthread_t);
 void start_after_fork(void);

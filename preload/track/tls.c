@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "track/association.h"
+#include "track/client.h"
 #include "track/client_hello.h"
 #include "track/process.h"
 #include "track/tls.h"
@@ -113,6 +114,13 @@ static bool named_by_tunnel(const struct connection *c) {
     return c->slot->flags & TRACE_CONNECTION_PROXY;
 }
 
+static void followed(struct connection *c) {
+    if (c->slot->flags & TRACE_CONNECTION_TLS_FOLLOWED) return;
+    connection_flag(c, TRACE_CONNECTION_TLS_FOLLOWED);
+    struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TLS, .arg = 2};
+    connection_note(c, &event, clock_now());
+}
+
 static void associate(const void *object, struct connection *c) {
     const uint64_t key = association_object_key(object);
     const struct association before = association_find(key);
@@ -120,11 +128,8 @@ static void associate(const void *object, struct connection *c) {
     stop_waiting(object, before);
     set(key, ASSOCIATION_CONNECTION, payload_of(c));
     c->tls_object = key;
-    if (!(c->slot->flags & TRACE_CONNECTION_TLS_FOLLOWED)) {
-        connection_flag(c, TRACE_CONNECTION_TLS_FOLLOWED);
-        struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TLS, .arg = 2};
-        connection_note(c, &event, clock_now());
-    }
+    followed(c);
+    client_connected(object, c);
     const struct association name = association_find(association_name_key(object));
     if (name.kind == ASSOCIATION_NAME && !named_by_tunnel(c))
         connection_set_host(c, (uint32_t)name.payload, c->peer_port);
@@ -291,7 +296,7 @@ static void host_of_hello(struct connection *c, const struct client_hello *hello
 }
 
 static void client_hello(struct connection *c, const struct client_hello *hello) {
-    connection_flag(c, TRACE_CONNECTION_TLS);
+    connection_flag(c, TRACE_CONNECTION_TLS | (hello->http ? TRACE_CONNECTION_ALPN_HTTP : 0));
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TLS, .arg = 1};
     connection_note(c, &event, clock_now());
     host_of_hello(c, hello);
@@ -336,8 +341,15 @@ void tls_inside_tls(struct connection *c, const uint8_t *bytes, size_t n) {
     client_hello(c, &hello);
 }
 
+void tls_kernel(struct connection *c, enum kernel_tls direction) {
+    if (!trace || c->wire != WIRE_TLS) return;
+    __atomic_fetch_or(&c->kernel_tls, (uint8_t)direction, __ATOMIC_RELAXED);
+    if (!tls_current()) followed(c);
+}
+
 void tls_connection_closed(struct connection *c) {
     if (c->tls_object) {
+        client_disconnected((const void *)(uintptr_t)c->tls_object, c);
         const struct association a = association_find(c->tls_object);
         if (a.kind == ASSOCIATION_CONNECTION && a.payload == payload_of(c))
             set(c->tls_object, ASSOCIATION_GONE, 0);

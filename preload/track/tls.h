@@ -7,6 +7,7 @@
 #define TRACK_TLS_H
 
 #include "track/connection.h"
+#include "track/flow.h"
 
 /* The TLS library's own getters, asked for evidence only when an object is not known yet; each may
  * be NULL. */
@@ -58,6 +59,16 @@ void tls_wire_write(struct connection *, const uint8_t *bytes, size_t n, bool fi
 void tls_wire_read(struct connection *, const uint8_t *bytes, size_t n);
 /* The plaintext of the connection's object turned out to be the ciphertext of another one. */
 void tls_inside_tls(struct connection *, const uint8_t *bytes, size_t n);
+/*
+ * TLS in the kernel: from here on plain writes (reads) of the socket carry plaintext, except those that a TLS library makes
+ * inside a call of its own, which tells of them itself.
+ */
+enum kernel_tls { KERNEL_TLS_WRITES = 1, KERNEL_TLS_READS = 2 };
+void tls_kernel(struct connection *, enum kernel_tls direction);
+static inline enum flow_layer tls_layer(const struct connection *c, enum kernel_tls direction) {
+    if (__builtin_expect(!c || !(c->kernel_tls & direction), 1)) return FLOW_WIRE;
+    return tls_current() ? FLOW_WIRE : FLOW_PLAINTEXT;
+}
 /* The connection ended. */
 void tls_connection_closed(struct connection *);
 void tls_after_fork(void);

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 
 #include "record/sys.h"
+#include "track/crowd.h"
 #include "track/process.h"
 #include "track/start.h"
 
@@ -14,7 +15,6 @@ bool worker_seen;
 
 static pthread_key_t key;
 static enum { KEY_NONE, KEY_BEING_MADE, KEY_MADE, KEY_REFUSED } key_state;
-static uint64_t last_id;
 
 uint32_t thread_tid_ask(void) {
     thread_self.tid = sys_gettid();
@@ -26,7 +26,7 @@ uint32_t thread_tid_ask(void) {
 
 static void worker_fill(struct trace_map *t, struct trace_worker *w) {
     const struct thread_start *start = thread_self.start;
-    w->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    w->id = slot_id(TRACE_REGION_WORKER);
     w->tid = thread_tid();
     w->declared_role = thread_self.role;
     if (w->tid == t->header->pid) {
@@ -38,6 +38,7 @@ static void worker_fill(struct trace_map *t, struct trace_worker *w) {
         w->created_stack = intern_stack(start->pcs, start->count);
         w->flags =
             start->detached || start_known_detached(pthread_self()) ? TRACE_WORKER_DETACHED : 0;
+        w->siblings = crowd_enter(w->created_stack);
     } else {
         w->flags = TRACE_WORKER_FOREIGN;
         w->started_ns = clock_now();
@@ -78,6 +79,7 @@ static void worker_end(void) {
     thread_self.ended = true;
     thread_self.slot = NULL;
     if (!t || !w) return;
+    crowd_leave(w->created_stack);
     struct trace_event event = {.type = TRACE_EVENT_WORKER_END,
                                 .object = w->id,
                                 .a = w->tid,
@@ -86,6 +88,8 @@ static void worker_end(void) {
         event.b = intern_site(w->last_host, 0);
         counter_add(&site_at((uint32_t)event.b)->workers_exited, 1);
         counter_add(&t->header->workers_exited, 1);
+        if (!(w->flags & (TRACE_WORKER_DETACHED | TRACE_WORKER_FOREIGN)))
+            start_known_unjoined(pthread_self(), intern_site(w->last_host, w->created_stack));
     }
     journal_append(&event, clock_now(), w->tid);
     slot_begin(&w->seq);
@@ -137,8 +141,8 @@ void worker_arm(bool anywhere) {
 void worker_after_fork(void) {
     memset(&thread_self, 0, sizeof thread_self);
     worker_seen = false;
-    last_id = 0;
     start_after_fork();
+    crowd_after_fork();
 }
 
 /* ---- what is known of it ---- */

@@ -1,11 +1,15 @@
 # What make bench builds besides the two programs.
-BENCH_PROGRAMS = $(BUILD)/tests/bench/micro $(BUILD)/tests/bench/bench_http1
+BENCH_PROGRAMS = $(BUILD)/tests/bench/micro $(BUILD)/tests/bench/bench_http1 $(BUILD)/tests/bench/bench_http2
 
 $(BUILD)/tests/bench/micro: tests/bench/micro.c Makefile
 	@mkdir -p $(@D)
 	$(call Q,cc  ) $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -o $@ $<
 
 # The framing as the recorder has it: its own objects.
-$(BUILD)/tests/bench/bench_http1: tests/bench/bench_http1.c $(filter $(BUILD)/obj/preload/http/%,$(PRELOAD_OBJECTS)) Makefile
+$(BUILD)/tests/bench/bench_http1: tests/bench/bench_http1.c $(filter $(BUILD)/obj/preload/http/http1%,$(PRELOAD_OBJECTS)) Makefile
+	@mkdir -p $(@D)
+	$(call Q,cc  ) $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Ipreload -o $@ $(filter %.c %.o,$^)
+
+$(BUILD)/tests/bench/bench_http2: tests/bench/bench_http2.c $(filter $(BUILD)/obj/preload/http/%,$(PRELOAD_OBJECTS)) $(HPACK_OBJECTS) Makefile
 	@mkdir -p $(@D)
 	$(call Q,cc  ) $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Ipreload -o $@ $(filter %.c %.o,$^)

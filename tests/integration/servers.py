@@ -136,3 +136,61 @@ class Nginx:
             "responses_completed": len(lines),
             "bodies_completed": sum(line[1] != "HEAD" and int(line[3]) > 0 for line in lines),
         }
+
+
+class Http2Servers:
+    """nginx over TLS and in cleartext; nghttpd, which speaks first; nghttpx, which takes an upgrade. Made when first asked for."""
+
+    def __init__(self, stack, folder, files):
+        self.stack, self.folder, self.made = stack, folder, {}
+        self.options = {}  # nghttpd's ports, by its options
+        for name, size in files.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.truncate(size)
+        openssl = need("openssl")
+        self.key, self.certificate = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
+        subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=localhost", "-days", "2", "-keyout", self.key, "-out", self.certificate],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def nginx(self):
+        if "nginx" not in self.made:
+            self.ports = {"http": free_port(), "https": free_port()}
+            nginx = Nginx(self.folder, f"""listen 127.0.0.1:{self.ports['http']} http2;
+                listen 127.0.0.1:{self.ports['https']} ssl http2; ssl_certificate {self.certificate};
+                ssl_certificate_key {self.key}; root {self.folder}; http2_max_concurrent_streams 400;""")
+            self.made["nginx"] = self.stack.enter_context(nginx)
+        return self.made["nginx"]
+
+    def url(self, scheme, path):
+        self.nginx()
+        return f"{scheme}://localhost:{self.ports[scheme]}{path}"
+
+    def process(self, name, argv, port):
+        if name not in self.made:
+            self.made[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL, env=environment())
+            self.stack.callback(end, self.made[name])
+            wait_until(lambda: is_open(port), f"{name} starts")
+
+    def nghttpd(self, path, *options):
+        if options not in self.options:
+            port = self.options[options] = free_port()
+            self.process(" ".join(("nghttpd", *options)),
+                         [need("nghttpd"), "-d", self.folder, "--no-tls", "-a", "127.0.0.1", *options, str(port)],
+                         port)
+        return f"http://localhost:{self.options[options]}{path}"
+
+    def nghttpx(self, path):
+        if "nghttpx" not in self.made:
+            self.upgrades = free_port()
+            nginx = self.nginx()
+            self.process("nghttpx", [need("nghttpx"), f"-f127.0.0.1,{self.upgrades};no-tls",
+                                     f"-b127.0.0.1,{nginx.port}", "--workers=1",
+                                     f"--errorlog-file={self.folder}/nghttpx.log", "--conf=/dev/null"], self.upgrades)
+        return f"http://localhost:{self.upgrades}{path}"
+
+
+def is_open(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0

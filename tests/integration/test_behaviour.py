@@ -131,35 +131,6 @@ def directory_gone(scratch):
     one_line(result.errors)
 
 
-def http2(scratch):
-    """HTTP/2 is seen as what it is, never guessed at: no error, and no clean bill either."""
-    curl = need("curl")
-    if b"HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, check=True).stdout:
-        raise harness.Skip("curl with HTTP/2 is not installed")
-    sys.path.insert(0, os.path.join(harness.ROOT, "tests", "origin"))
-    import origin as module  # pylint: disable=import-outside-toplevel
-
-    certificate, key = module.make_certificate(scratch.directory)
-    port = harness.free_port()
-    server = f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; root {scratch.path('www')};"
-    scratch.write("www/file", b"z" * 300000)
-    with harness.Nginx(scratch.folder("nginx"), server):
-        argv = [
-            curl,
-            "-sk",
-            "-w",
-            "%{http_version} %{size_download}\n",
-            "-o",
-            "/dev/null",
-            f"https://localhost:{port}/file",
-        ]
-        result = scratch.run(argv)
-    equal("result", (result.status, result.output), (0, b"2 300000\n"))
-    harness.no_alarm(result.report)
-    equal("verdict", result.report["verdict"], "no-leak-seen")
-    check(harness.findings(result.report, "blind"), lambda: brief(result.report))
-
-
 def descriptors_exhausted(scratch):
     argv = [harness.program("behave"), "no-descriptors", origin.url("http", BYTES)]
     bare = scratch.bare(argv)
@@ -357,7 +328,6 @@ for mode_name, url_path, totals_expected in MODES:
 suite.test("connections as standard descriptors")(standard_descriptors)
 suite.test("HTTP in signal handlers, one thread", 0)(signal_handlers)
 suite.test("HTTP in signal handlers, four threads", 3)(signal_handlers)
-suite.test("HTTP/2")(http2)
 suite.test("a working directory that is gone")(directory_gone)
 suite.test("descriptors exhausted")(descriptors_exhausted)
 suite.test("the trace's directory is not there", "/nowhere/at/all")(unwritable)

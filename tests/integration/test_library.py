@@ -147,6 +147,17 @@ def thread_locals():
     assert segment is None or int(segment[1], 16) <= 1024, f"{segment[1]} bytes of static TLS"
 
 
+@test("what runs inside a Go program calls nothing else, has no thread-local and touches no vector register")
+def inside():
+    path = os.path.join(BUILD, "obj/inside.o")
+    missing = {name for _, kind, name in symbols(path, "--undefined-only") if kind != "w"}
+    expect_empty(missing - {"_GLOBAL_OFFSET_TABLE_"}, "calls")
+    sections = output("readelf", "-SW", path)
+    assert not re.search(r"\.(tbss|tdata)\b", sections), "thread-local storage"
+    vectors = re.findall(r"^.*%[xyz]mm\d+.*$|^.*%fs:.*$", output("objdump", "-d", "--no-show-raw-insn", path), re.M)
+    assert not vectors, vectors[:5]
+
+
 @test("a musl program runs under it")
 def musl():
     if not shutil.which("musl-gcc"):
@@ -169,6 +180,22 @@ def quiet():
                              env={**os.environ, "LD_PRELOAD": LIBRARY}, cwd=directory, check=False)
         assert (run.returncode, run.stdout, run.stderr) == (3, "out\n", "err\n"), run
         expect_empty(set(os.listdir(directory)), "left behind")
+
+
+IMAGE = os.path.join(BUILD, "obj", "alone.so")
+
+
+@test("the image for static programs needs nobody, and has no thread-locals, no vector registers, no writable code")
+def alone():
+    undefined = {name for _, kind, name in symbols(IMAGE) if kind in "Uw"}
+    expect_empty(undefined, "undefined")
+    sections = output("readelf", "-SlrdW", IMAGE)
+    assert not re.search(r"\bTLS\b", sections.replace("T (TLS)", "")), "thread-locals"
+    expect_empty(set(re.findall(r"R_X86_64_(?!RELATIVE)\w+", sections)), "relocations")
+    assert "NEEDED" not in sections and "RWE" not in sections, sections
+    code = output("objdump", "-d", "--no-show-raw-insn", IMAGE)
+    expect_empty(set(re.findall(r"%[xyz]mm\d+|%mm\d|%st\b|%fs:", code)), "registers")
+    assert "syscall" in code, "objdump showed no code"
 
 
 def main():

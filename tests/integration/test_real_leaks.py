@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""Real leaks of real clients: each with its count, its host and, where the language is C, the
-caller's line."""
+"""Real leaks of real clients: each with its count, its host and the caller's line, in C and in Python."""
 import contextlib
 import os
 import re
@@ -101,6 +100,9 @@ def kept_bodies(scratch, scheme, argv, path, objects, where=None):
     )
     if where:
         check_line(roots[0], *where)
+    if argv[0] == harness.PYTHON:  # the first frame is the program's own, in its language
+        shown = {(f["stacks"]["request"][0]["file"], f["stacks"]["request"][0]["language"]) for f in roots}
+        equal("shown", shown, {(argv[1], "python")})
 
 
 def raw(mode, path):

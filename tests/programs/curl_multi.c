@@ -1,9 +1,12 @@
-/* Transfers that were paused and forgotten: `curl_multi URL COUNT` starts COUNT at once with libcurl's multi interface. */
+/* Transfers that were paused and forgotten: `curl_multi URL COUNT [h2]` starts COUNT at once with libcurl's multi interface; h2: over
+ * HTTP/2, all on one connection. */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int paused;
+static long version = CURL_HTTP_VERSION_1_1;
 
 static size_t pause_transfer(char *data, size_t size, size_t count, void *context) {
     (void)data, (void)size, (void)count;
@@ -17,6 +20,8 @@ static void add_transfer(CURLM *multi, const char *url, int *seen) {
     if (!easy) abort();
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)(version != CURL_HTTP_VERSION_1_1));
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, pause_transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, seen);
     if (curl_multi_add_handle(multi, easy) != CURLM_OK) abort();
@@ -35,8 +40,11 @@ static void perform_until_paused(CURLM *multi, int count) {
 }
 
 int main(int argc, char **argv) {
-    int count = argc == 3 ? atoi(argv[2]) : 0;
+    int count = argc >= 3 ? atoi(argv[2]) : 0;
     if (count < 1) return 2;
+    if (argc == 4)
+        version = strncmp(argv[1], "https", 5) == 0 ? CURL_HTTP_VERSION_2TLS
+                                                    : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
     curl_global_init(CURL_GLOBAL_ALL);
     CURLM *multi = curl_multi_init();
     int *seen = calloc((size_t)count, sizeof *seen);

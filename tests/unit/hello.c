@@ -25,7 +25,21 @@ static void put_name(struct hello *h, const char *name) {
     h->name_end = h->size;
 }
 
+/* RFC 7301 section 3.1 */
+static void put_protocol(struct hello *h, const char *name) {
+    put(h, 2, 16); /* application_layer_protocol_negotiation */
+    put(h, 2, strlen(name) + 3);
+    put(h, 2, strlen(name) + 1);
+    put(h, 1, strlen(name));
+    memcpy(h->bytes + h->size, name, strlen(name));
+    h->size += strlen(name);
+}
+
 struct hello hello_make(const char *name, uint8_t seed) {
+    return hello_offering(name, seed, NULL);
+}
+
+struct hello hello_offering(const char *name, uint8_t seed, const char *protocol) {
     struct hello h = {0};
     put(&h, 3, 0x160301); /* handshake record */
     put(&h, 2, 0);
@@ -44,6 +58,7 @@ struct hello hello_make(const char *name, uint8_t seed) {
     put(&h, 2, 0);
     put(&h, 4, 0x00170000); /* extended_master_secret */
     if (name) put_name(&h, name);
+    if (protocol) put_protocol(&h, protocol);
     put(&h, 4, 0x002b0003); /* supported_versions */
     put(&h, 3, 0x020304);
     set_length(&h, extensions, 2);

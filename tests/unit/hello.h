@@ -12,5 +12,7 @@ struct hello {
 
 /* One with that server name (NULL: none) and a random made of seed, at bytes 11 to 42. */
 struct hello hello_make(const char *name, uint8_t seed);
+/* The same, with one protocol offered by ALPN (NULL: none). */
+struct hello hello_offering(const char *name, uint8_t seed, const char *protocol);
 
 #endif

@@ -42,6 +42,23 @@ START_TEST(a_hello_without_a_name_has_none) {
 }
 END_TEST
 
+START_TEST(http_is_what_alpn_offers) {
+    static const struct {
+        const char *protocol;
+        bool http;
+    } cases[] = {{NULL, false},         {"http/1.1", true},   {"http/1.0", true}, {"h2", true},
+                 {"postgresql", false}, {"http/1.12", false}, {"h", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int named = 0; named < 2; named++) {
+            struct hello h = hello_offering(named ? "www.example.com" : NULL, 7, cases[i].protocol);
+            struct client_hello out;
+            ck_assert(client_hello_parse(guarded(h.bytes, h.size), h.size, &out));
+            ck_assert_int_eq(out.http, cases[i].http);
+            ck_assert_int_eq(out.name != NULL, named);
+        }
+}
+END_TEST
+
 START_TEST(every_truncation_gives_what_is_there) {
     struct hello h = hello_make("www.example.com", 7);
     for (size_t n = 0; n < h.size; n++) {
@@ -57,7 +74,7 @@ END_TEST
 /* Each byte set to each of some values: whatever comes out lies inside. */
 START_TEST(no_byte_leads_outside) {
     static const uint8_t values[] = {0, 1, 2, 3, 0x16, 0x7f, 0x80, 0xfe, 0xff};
-    struct hello h = hello_make("www.example.com", 7);
+    struct hello h = hello_offering("www.example.com", 7, "http/1.1");
     for (size_t i = 0; i < h.size; i++)
         for (size_t v = 0; v < sizeof values; v++) {
             struct hello changed = h;
@@ -102,6 +119,7 @@ int main(void) {
     TCase *tests = tcase_create("client_hello");
     tcase_add_test(tests, random_and_name_are_found);
     tcase_add_test(tests, a_hello_without_a_name_has_none);
+    tcase_add_test(tests, http_is_what_alpn_offers);
     tcase_add_test(tests, every_truncation_gives_what_is_there);
     tcase_add_test(tests, no_byte_leads_outside);
     tcase_add_test(tests, what_is_no_hello_is_none);

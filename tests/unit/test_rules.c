@@ -36,7 +36,7 @@ START_TEST(what_ended_is_told_by_call_sites) {
 }
 END_TEST
 
-START_TEST(opaque_tls_is_http_by_its_port_alone) {
+START_TEST(opaque_tls_is_http_by_alpn_or_its_port) {
     struct trace_connection *connection = silent();
     connection->flags = TRACE_CONNECTION_TLS | TRACE_CONNECTION_TLS_DATA;
     connection->read_bytes = connection->write_bytes = 5000;
@@ -48,8 +48,42 @@ START_TEST(opaque_tls_is_http_by_its_port_alone) {
     connection->host = builder_host(builder, "db.example", 5432, TRACE_SCHEME_UNKNOWN);
     connection->peer = builder_string(builder, "192.0.2.1:5432");
     judge();
-    expect_nothing();
+    expect("blind", SEVERITY_NOTE, 1);
+    ck_assert_int_eq(report->verdict, VERDICT_NO_LEAK_SEEN);
     ck_assert_uint_eq(report->totals.connections.live, 0);
+    connection->flags |= TRACE_CONNECTION_ALPN_HTTP;
+    judge();
+    expect("blind", SEVERITY_NOTE, 1);
+    ck_assert_uint_eq(report->totals.connections.live, 1);
+}
+END_TEST
+
+START_TEST(opaque_tls_that_ended_is_blind_too) {
+    struct trace_site *site = builder_site_at(builder, builder->site);
+    site->connections_closed = 4;
+    site->connections_opaque = 3;
+    judge();
+    expect("blind", SEVERITY_NOTE, 3);
+    ck_assert_uint_eq(report->totals.connections.closed, 4);
+    site->connections_opaque = 0;
+    builder->header->connections_foreign = builder->header->connections_opaque = 2;
+    judge();
+    expect("blind", SEVERITY_NOTE, 2);
+    ck_assert_int_eq(report->verdict, VERDICT_NO_LEAK_SEEN);
+}
+END_TEST
+
+START_TEST(opaque_tls_whose_peer_has_gone_is_inferred) {
+    struct trace_connection *connection = silent();
+    connection->flags = TRACE_CONNECTION_TLS | TRACE_CONNECTION_TLS_DATA;
+    connection->read_bytes = connection->write_bytes = 5000;
+    connection->eof_ns = connection->opened_ns + 1;
+    judge();
+    const struct report_finding *found = finding("peer-closed");
+    ck_assert_ptr_nonnull(found);
+    ck_assert_int_eq(found->severity, SEVERITY_ERROR);
+    ck_assert_int_eq(found->confidence, CONFIDENCE_INFERRED);
+    ck_assert_ptr_nonnull(finding("blind"));
 }
 END_TEST
 
@@ -194,7 +228,9 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         what_ended_is_told_by_call_sites,
-        opaque_tls_is_http_by_its_port_alone,
+        opaque_tls_is_http_by_alpn_or_its_port,
+        opaque_tls_that_ended_is_blind_too,
+        opaque_tls_whose_peer_has_gone_is_inferred,
         lost_records_and_unseen_programs_are_blind,
         an_ended_connection_that_could_not_be_followed_is_blind,
         findings_that_went_away_are_counted,

@@ -74,7 +74,8 @@ static __attribute__((noinline, noclone)) uintptr_t symbol_outer(void) {
 START_TEST(names_lines_and_inlined_frames) {
     struct symbol_module module = self_module();
     struct symbolizer *s = symbolizer_new(NULL);
-    const struct symbol_address stack[] = {{&module, symbol_outer() - self.base, false}};
+    const struct symbol_address stack[] = {
+        {.module = &module, .address = symbol_outer() - self.base}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_eq(symbolizer_resolve(s, stack, 1, &frames), 2);
     ck_assert_str_eq(frames[0].function, "symbol_inner");
@@ -100,7 +101,8 @@ START_TEST(a_return_address_belongs_to_the_call) {
     struct symbolizer *s = symbolizer_new(NULL);
     /* The first byte of a function: as a return address it belongs to whatever stands before it. */
     uint64_t entry = (uintptr_t)symbol_outer - self.base;
-    const struct symbol_address stack[] = {{&module, entry, true}, {&module, entry, false}};
+    const struct symbol_address stack[] = {{.module = &module, .address = entry, .exact = true},
+                                           {.module = &module, .address = entry}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_ge(symbolizer_resolve(s, stack, 2, &frames), 2);
     ck_assert_str_eq(frames[0].function, "symbol_outer");
@@ -117,7 +119,8 @@ START_TEST(another_build_is_refused) {
     module.build_id = other;
     ck_assert_uint_gt(self.build_id_size, 0);
     struct symbolizer *s = symbolizer_new(NULL);
-    const struct symbol_address stack[] = {{&module, symbol_outer() - self.base, false}};
+    const struct symbol_address stack[] = {
+        {.module = &module, .address = symbol_outer() - self.base}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_eq(symbolizer_resolve(s, stack, 1, &frames), 1);
     ck_assert_ptr_null(frames[0].function);
@@ -142,7 +145,7 @@ START_TEST(any_path_and_any_address_give_a_frame) {
     for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
         for (size_t a = 0; a < sizeof addresses / sizeof *addresses; a++) {
             struct symbol_module module = {.path = paths[p]};
-            const struct symbol_address stack[] = {{&module, addresses[a], false}};
+            const struct symbol_address stack[] = {{.module = &module, .address = addresses[a]}};
             ck_assert_uint_eq(symbolizer_resolve(s, stack, 1, &frames), 1);
             ck_assert_ptr_null(frames[0].function);
             ck_assert_ptr_nonnull(frames[0].hint);
@@ -151,11 +154,11 @@ START_TEST(any_path_and_any_address_give_a_frame) {
     }
     struct symbol_module module = self_module();
     for (size_t a = 0; a < sizeof addresses / sizeof *addresses; a++) {
-        const struct symbol_address stack[] = {{&module, addresses[a], false}};
+        const struct symbol_address stack[] = {{.module = &module, .address = addresses[a]}};
         ck_assert_uint_ge(symbolizer_resolve(s, stack, 1, &frames), 1);
         ck_assert_uint_eq(frames[0].offset, addresses[a]);
     }
-    const struct symbol_address nowhere[] = {{NULL, 0x1234, false}};
+    const struct symbol_address nowhere[] = {{.module = NULL, .address = 0x1234}};
     ck_assert_uint_eq(symbolizer_resolve(s, nowhere, 1, &frames), 1);
     ck_assert_str_eq(frames[0].module, "");
     ck_assert_uint_eq(symbolizer_resolve(s, nowhere, 0, &frames), 0);
@@ -176,7 +179,7 @@ START_TEST(a_stripped_library_gives_exported_names) {
     ck_assert_int_ne(dladdr1((void *)(uintptr_t)getpid, &info, (void **)&map, RTLD_DL_LINKMAP), 0);
     struct symbol_module module = {.path = map->l_name};
     const struct symbol_address stack[] = {
-        {&module, (uintptr_t)info.dli_saddr - map->l_addr + 2, false}};
+        {.module = &module, .address = (uintptr_t)info.dli_saddr - map->l_addr + 2}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_ge(symbolizer_resolve(s, stack, 1, &frames), 1);
     ck_assert_ptr_nonnull(frames[0].function);
@@ -199,7 +202,8 @@ START_TEST(a_source_root_moves_files) {
     struct symbol_module module = self_module();
     const struct symbol_options options = {.source_root = root};
     struct symbolizer *s = symbolizer_new(&options);
-    const struct symbol_address stack[] = {{&module, symbol_outer() - self.base, false}};
+    const struct symbol_address stack[] = {
+        {.module = &module, .address = symbol_outer() - self.base}};
     const struct symbol_frame *frames = NULL;
     ck_assert_uint_eq(symbolizer_resolve(s, stack, 1, &frames), 2);
     ck_assert_str_eq(frames[0].file, file);
@@ -217,6 +221,14 @@ START_TEST(offline_unless_asked) {
     ck_assert_ptr_nonnull(getenv("DEBUGINFOD_URLS"));
     symbolizer_free(symbolizer_new(NULL));
     ck_assert_ptr_null(getenv("DEBUGINFOD_URLS"));
+}
+END_TEST
+
+START_TEST(sources_of_others_in_the_users_module) {
+    ck_assert(symbol_source_is_library("/rustc/59807616e/library/std/src/net/tcp.rs"));
+    ck_assert(symbol_source_is_library("/home/u/.cargo/registry/src/index/hyper-1.0/src/lib.rs"));
+    ck_assert(!symbol_source_is_library("/home/u/work/rustc/src/main.rs"));
+    ck_assert(!symbol_source_is_library("src/main.c"));
 }
 END_TEST
 
@@ -312,6 +324,7 @@ int main(void) {
     tcase_add_test(tests, a_source_root_moves_files);
     tcase_add_test(tests, offline_unless_asked);
     tcase_add_test(tests, kinds_of_modules);
+    tcase_add_test(tests, sources_of_others_in_the_users_module);
     tcase_add_test(tests, where_a_stack_starts);
     tcase_add_test(tests, demangled_names);
     SRunner *runner = srunner_create(suite);

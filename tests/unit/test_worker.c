@@ -220,6 +220,58 @@ START_TEST(detached_before_it_worked) {
 }
 END_TEST
 
+static uint64_t unjoined(void) {
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < trace->header->regions[TRACE_REGION_SITE].used; i++)
+        n += trace->sites[i].workers_unjoined;
+    return n;
+}
+
+static void *reads_once(void *unused) {
+    reads();
+    return unused;
+}
+
+/* The program joins it and nobody sees it; the next one may get its identity. */
+START_TEST(ended_and_not_joined) {
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        threads[i] = start(reads_once, NULL, false);
+    uint32_t tid[3] = {0};
+    for (int i = 0; i < 3; i++)
+        while ((tid[i] = worker_tid_of(threads[i])) == 0)
+            sched_yield();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_uint_eq(unjoined(), 3);
+    worker_joined(tid[0], threads[0]);
+    ck_assert_uint_eq(unjoined(), 2);
+    worker_joined(0, threads[1]); /* the join began before the thread came to say who it is */
+    ck_assert_uint_eq(unjoined(), 1);
+    worker_detached(threads[2]);
+    ck_assert_uint_eq(unjoined(), 0);
+    join(start(reads_once, NULL, false));
+    ck_assert_uint_eq(unjoined(), 0);
+}
+END_TEST
+
+START_TEST(an_identity_that_comes_again) {
+    for (int i = 0; i < 20; i++)
+        pthread_join(start(reads_once, NULL, false), NULL);
+    ck_assert_uint_le(unjoined(), 2); /* identities that have not come again */
+}
+END_TEST
+
+START_TEST(how_many_there_were) {
+    sem_init(&go, 0, 0);
+    sem_init(&gone, 0, 0);
+    join(start(reads_once, NULL, false));
+    join(start(reads_once, NULL, false));
+    for (uint64_t i = 0; i < trace->header->regions[TRACE_REGION_WORKER].used; i++)
+        ck_assert_uint_le(trace->workers[i].siblings, 1);
+}
+END_TEST
+
 START_TEST(creation_stack_and_creator) {
     struct trace_event e;
     join(start(reads_and_returns, NULL, false));
@@ -345,6 +397,9 @@ int main(void) {
                                   io_in_a_destructor,
                                   ten_thousand_threads,
                                   detached_before_it_worked,
+                                  ended_and_not_joined,
+                                  an_identity_that_comes_again,
+                                  how_many_there_were,
                                   creation_stack_and_creator,
                                   waits,
                                   polled_now,

@@ -16,9 +16,11 @@ static const struct {
     [TRACE_REGION_CONNECTION] = {sizeof(struct trace_connection), 128},
     [TRACE_REGION_BODY] = {sizeof(struct trace_body), 128},
     [TRACE_REGION_WORKER] = {sizeof(struct trace_worker), 128},
+    [TRACE_REGION_HANDLE] = {sizeof(struct trace_handle), 128},
     [TRACE_REGION_SITE] = {sizeof(struct trace_site), 64},
     [TRACE_REGION_HOST] = {sizeof(struct trace_host), 64},
     [TRACE_REGION_MODULE] = {sizeof(struct trace_module), 32},
+    [TRACE_REGION_TIMER] = {sizeof(struct trace_timer), 32},
     [TRACE_REGION_STRING] = {8, 4096},
     [TRACE_REGION_STACK] = {8, 4096},
     [TRACE_REGION_JOURNAL] = {sizeof(struct trace_event), BUILDER_JOURNAL_PLACES},
@@ -90,6 +92,7 @@ struct builder *builder_new(void) {
     take(builder, TRACE_REGION_SITE, &index);
     take(builder, TRACE_REGION_HOST, &index);
     take(builder, TRACE_REGION_MODULE, &index);
+    take(builder, TRACE_REGION_TIMER, &index);
     builder->header->regions[TRACE_REGION_STRING].used = 8;
     builder->header->regions[TRACE_REGION_STACK].used = 8;
     builder->libc = builder_module(builder, "/lib/libc.so.6", 0);
@@ -286,6 +289,84 @@ struct trace_worker *builder_worker(struct builder *builder, struct trace_connec
         if (writes) connection->writer_tid = tid;
     }
     return worker;
+}
+
+struct trace_connection *builder_go_connection(struct builder *builder) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder->header->go_state = TRACE_GO_FOLLOWED;
+    strcpy(builder->header->go_version, "go1.22.12");
+    connection->flags |= TRACE_CONNECTION_GO;
+    connection->opener_tid = connection->request_tid = connection->pending_tid = 7;
+    connection->reader_tid = connection->writer_tid = 0;
+    connection->read_bytes = connection->read_app_bytes = 0;
+    connection->read_attempt_ns = connection->read_progress_ns = 0;
+    connection->read_result = TRACE_READ_NONE;
+    return connection;
+}
+
+struct trace_body *builder_go_body(struct builder *builder, struct trace_connection *connection) {
+    struct trace_body *body = builder_body(builder, connection);
+    body->flags = TRACE_BODY_GO | TRACE_BODY_HANDLE_SEEN;
+    body->asker_goid = body->asker_tid = 7;
+    body->handle = 0xc000123400 + 0x100 * body->id;
+    body->bytes_read = body->reads = body->bursts = 0;
+    body->progress_ns = 0;
+    return body;
+}
+
+struct trace_worker *builder_goroutine(struct builder *builder, struct trace_connection *connection,
+                                       uint64_t goid, enum trace_worker_role role) {
+    struct trace_worker *worker =
+        builder_worker(builder, NULL, (uint32_t)goid, false, false, TRACE_WAIT_NONE);
+    worker->flags = TRACE_WORKER_GOROUTINE;
+    worker->goid = goid;
+    worker->declared_role = role;
+    worker->dedicated = connection ? connection->id : 0;
+    worker->connections_used = 0;
+    worker->last_io_ns = worker->wait_since_ns = 0;
+    worker->created_stack = builder_stack(builder, 0x9000, 1); /* a library's frame alone */
+    return worker;
+}
+
+struct trace_timer *builder_timer(struct builder *builder, enum trace_timer_kind kind,
+                                  uint64_t address, uint64_t created, uint64_t pending) {
+    uint64_t id;
+    struct trace_timer *timer = take(builder, TRACE_REGION_TIMER, &id);
+    *timer = (struct trace_timer){
+        .stack = builder_stack(builder, address, 3),
+        .kind = kind,
+        .ready = 1,
+        .first_ns = builder_time(10),
+        .last_ns = builder_time(99),
+        .created = created,
+        .fired = created - pending,
+        .peak = pending,
+        .peak_ns = builder_time(99),
+        .mark_count = 20,
+    };
+    timer->marks[19 % TRACE_TIMER_MARKS] =
+        (struct trace_timer_mark){builder_time(90), pending - pending / 20};
+    return timer;
+}
+
+struct trace_handle *builder_handle(struct builder *builder, enum trace_handle_kind kind,
+                                    double created, double used) {
+    uint64_t index;
+    struct trace_handle *handle = take(builder, TRACE_REGION_HANDLE, &index);
+    *handle = (struct trace_handle){
+        .state = TRACE_HANDLE_LIVE,
+        .id = ++builder->last_handle,
+        .created_ns = builder_time(created),
+        .kind = kind,
+        .created_stack = builder_site_at(builder, builder->site)->stack,
+        .creator_tid = builder->header->pid,
+        .used_ns = builder_time(used),
+        .uses = 1,
+        .connection = 1000 + index,
+        .user_tid = builder->header->pid,
+        .host = builder->host,
+    };
+    return handle;
 }
 
 void builder_event(struct builder *builder, struct trace_event event) {

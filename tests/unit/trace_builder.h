@@ -18,7 +18,7 @@ struct builder {
     size_t size;
     char path[256];
     struct trace_header *header;
-    uint64_t last_connection, last_body, last_worker;
+    uint64_t last_connection, last_body, last_worker, last_handle;
     uint32_t module;     /* a user's module, "/app/client" */
     uint32_t libc;       /* a system one */
     uint32_t host, site; /* api.example:443 with stack(0x100) */
@@ -51,6 +51,19 @@ struct trace_body *builder_body(struct builder *builder, struct trace_connection
 /* A thread with this tid that read (or wrote, or both) `connection`, and waits as given since 12 s. */
 struct trace_worker *builder_worker(struct builder *builder, struct trace_connection *connection,
                                     uint32_t tid, bool reads, bool writes, enum trace_wait wait);
+/* A Go transport's: asked for at 9 s, one request at 10 s by goroutine 7. */
+struct trace_connection *builder_go_connection(struct builder *builder);
+/* Its open body by the hooks of Go: nothing read of it yet, handle not closed. */
+struct trace_body *builder_go_body(struct builder *builder, struct trace_connection *connection);
+/* A goroutine that serves `connection` for its whole life. */
+struct trace_worker *builder_goroutine(struct builder *builder, struct trace_connection *connection,
+                                       uint64_t goid, enum trace_worker_role role);
+/* Timers made at stack(address) from 10 s on, `pending` of `created` still, the last high-water mark at 90 s. */
+struct trace_timer *builder_timer(struct builder *builder, enum trace_timer_kind kind,
+                                  uint64_t address, uint64_t created, uint64_t pending);
+/* A client handle that the main thread made and used once, for api.example; made and last used at these times in seconds. */
+struct trace_handle *builder_handle(struct builder *builder, enum trace_handle_kind kind,
+                                    double created, double used);
 void builder_event(struct builder *builder, struct trace_event event);
 
 /* The process is this very one and runs on; judge it at builder_time(seconds) by model_options.now_ns. */

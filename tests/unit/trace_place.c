@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "record/clock.h"
+#include "record/intern.h"
 #include "record/options.h"
 #include "record/trace.h"
 
@@ -32,7 +34,9 @@ void trace_place_enter(void) {
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(dup2(fd, 2), 2);
     close(fd);
+    clock_know_vdso(getauxval(AT_SYSINFO_EHDR));
     clock_init();
+    module_use_loader();
 }
 
 void trace_place_leave(void) {

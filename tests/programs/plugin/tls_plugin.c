@@ -38,7 +38,7 @@ void fetch(const char *text) {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(context);
     const int fd = raw_connect(&url);
-    own = file_of((const void *)SSL_new);
+    own = file_of((const void *)SSL_CTX_new);
     SSL_set_msg_callback(ssl, message);
     SSL_set_fd(ssl, fd);
     if (SSL_connect(ssl) != 1) raw_die("SSL_connect");

@@ -1,6 +1,6 @@
 /* Looks names up in the hash tables of loaded modules (gABI, "Dynamic Linking"; the GNU table as
  * binutils and glibc define it). */
-#include "interpose/image.h"
+#include "record/image.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,22 +37,24 @@ static bool same_name(const char *a, const char *b) {
 
 /* A definition that a program linked today would get: not a hidden (old) version, not a place in
  * the thread's own storage. */
-static bool is_default(const struct image *image, uint32_t index) {
+static bool is_default(const struct image *image, uint32_t index, bool data) {
     const ElfW(Sym) *symbol = &image->symbols[index];
     if (symbol->st_shndx == SHN_UNDEF || symbol->st_value == 0) return false;
     if (image->versions && image->versions[index] & 0x8000) return false;
     const unsigned type = ELF64_ST_TYPE(symbol->st_info);
+    if (data) return type == STT_OBJECT;
     return type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE;
 }
 
-static void *symbol_address(const struct image *image, uint32_t index) {
-    const ElfW(Sym) *symbol = &image->symbols[index];
+static void *symbol_address(const struct image *image, const ElfW(Sym) * symbol) {
+    if (!symbol) return NULL;
     const uintptr_t address = image->base + symbol->st_value;
     if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC) return ((void *(*)(void))address)();
     return (void *)address;
 }
 
-static void *find_gnu(const struct image *image, const char *name, uint32_t hash) {
+static const ElfW(Sym) *
+    find_gnu(const struct image *image, const char *name, uint32_t hash, bool data) {
     const uint32_t *table = image->gnu_hash;
     const uint32_t buckets = table[0], first = table[1], words = table[2], shift = table[3];
     const ElfW(Addr) *bloom = (const ElfW(Addr) *)(table + 4);
@@ -66,19 +68,36 @@ static void *find_gnu(const struct image *image, const char *name, uint32_t hash
     if (index < first) return NULL;
     for (;; index++) {
         const uint32_t entry = chain[index - first];
-        if ((entry | 1) == (hash | 1) && is_default(image, index) &&
+        if ((entry | 1) == (hash | 1) && is_default(image, index, data) &&
             same_name(image->strings + image->symbols[index].st_name, name))
-            return symbol_address(image, index);
+            return &image->symbols[index];
         if (entry & 1) return NULL;
     }
 }
 
-void *image_find(const struct image *image, const char *name, uint32_t hash) {
+static const ElfW(Sym) *
+    find(const struct image *image, const char *name, uint32_t hash, bool data) {
     if (!image->symbols || !image->strings) return NULL;
-    if (image->gnu_hash) return find_gnu(image, name, hash);
+    if (image->gnu_hash) return find_gnu(image, name, hash, data);
     if (!image->sysv_hash) return NULL;
     for (uint32_t i = 1; i < image->sysv_hash[1]; i++)
-        if (is_default(image, i) && same_name(image->strings + image->symbols[i].st_name, name))
-            return symbol_address(image, i);
+        if (is_default(image, i, data) &&
+            same_name(image->strings + image->symbols[i].st_name, name))
+            return &image->symbols[i];
     return NULL;
+}
+
+void *image_find(const struct image *image, const char *name, uint32_t hash) {
+    return symbol_address(image, find(image, name, hash, false));
+}
+
+void *image_find_data(const struct image *image, const char *name) {
+    return symbol_address(image, find(image, name, image_hash(name), true));
+}
+
+void *image_find_sized(const struct image *image, const char *name, size_t *size) {
+    const ElfW(Sym) *symbol = find(image, name, image_hash(name), false);
+    if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return NULL;
+    *size = symbol->st_size;
+    return symbol_address(image, symbol);
 }

@@ -3,10 +3,11 @@
  * libc, so it may run where dlsym may not (signal handlers, fork children, before relocation,
  * inside the allocator).
  */
-#ifndef INTERPOSE_IMAGE_H
-#define INTERPOSE_IMAGE_H
+#ifndef RECORD_IMAGE_H
+#define RECORD_IMAGE_H
 
 #include <link.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct image { /* the dynamic section of one module; all NULL: it exports nothing */
@@ -24,5 +25,9 @@ void image_read(struct image *, uintptr_t base, const ElfW(Dyn) * dynamic);
 uint32_t image_hash(const char *name);
 /* The default version of the name if the module defines it, else NULL. An IFUNC is resolved. */
 void *image_find(const struct image *, const char *name, uint32_t hash);
+/* The same with the size of its code; NULL for an IFUNC, whose code is elsewhere. */
+void *image_find_sized(const struct image *, const char *name, size_t *size);
+/* The same for a variable: its address, NULL if the module does not define it. */
+void *image_find_data(const struct image *, const char *name);
 
 #endif

@@ -1,0 +1,143 @@
+/* Places for keys, eight to a bucket; pins and what the last one out has to do. */
+#include "track/managed_map.h"
+
+#include "record/clock.h"
+#include "record/sys.h"
+
+#define CLAIMED UINT64_C(1) /* bit of a key that is not published yet */
+#define HIDDEN UINT64_C(2)  /* instead of a key that nobody finds any more */
+#define SPINS 100u
+#define WAIT_MOST_NS 500000000u /* a thread may have to wait for its processor */
+
+bool managed_map_make(struct managed_map *map) {
+    const size_t places = (size_t)map->buckets * MANAGED_WAYS;
+    if (__builtin_expect(__atomic_load_n(&map->keys, __ATOMIC_ACQUIRE) != NULL, 1)) return true;
+    if (!sys_memory_once(&map->entries, places * map->entry_size)) return false;
+    return sys_memory_once(&map->keys, places * sizeof *map->keys) != NULL;
+}
+
+static uint64_t *keys_of(const struct managed_map *map) {
+    return __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t *bucket_of(const struct managed_map *map, uint64_t key, uint32_t *first) {
+    *first = managed_map_bucket(map, key) * MANAGED_WAYS;
+    return keys_of(map) + *first;
+}
+
+uint32_t managed_map_find(const struct managed_map *map, uint64_t key) {
+    uint32_t first;
+    if (__builtin_expect(!keys_of(map), 0)) return MANAGED_NONE;
+    const uint64_t *bucket = bucket_of(map, key, &first);
+    for (uint32_t i = 0; i < MANAGED_WAYS; i++)
+        if (__atomic_load_n(&bucket[i], __ATOMIC_ACQUIRE) == key) return first + i;
+    return MANAGED_NONE;
+}
+
+uint32_t managed_map_claim(struct managed_map *map, uint64_t key) {
+    uint32_t first;
+    if (!managed_map_make(map)) return MANAGED_NONE;
+    uint64_t *bucket = bucket_of(map, key, &first);
+    for (uint32_t i = 0; i < MANAGED_WAYS; i++) {
+        uint64_t none = 0;
+        if (__atomic_load_n(&bucket[i], __ATOMIC_RELAXED) == 0 &&
+            __atomic_compare_exchange_n(&bucket[i], &none, key | CLAIMED, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED))
+            return first + i;
+    }
+    return MANAGED_NONE;
+}
+
+void managed_map_publish(struct managed_map *map, uint32_t place, uint64_t key) {
+    __atomic_store_n(&keys_of(map)[place], key, __ATOMIC_SEQ_CST);
+}
+
+bool managed_patient(struct managed_patience *p) {
+    if (p->tries++ < SPINS) {
+        __builtin_ia32_pause();
+        return true;
+    }
+    if (p->since == 0) p->since = clock_now();
+    sys_call(SYS_sched_yield);
+    return clock_now() - p->since < WAIT_MOST_NS;
+}
+
+/* Who sees another's claim after his own takes his back: of two at least one sees the other. */
+uint32_t managed_map_claim_once(struct managed_map *map, uint64_t key, bool *found) {
+    struct managed_patience patience = {0};
+    do {
+        uint32_t first, place = managed_map_find(map, key);
+        *found = place != MANAGED_NONE;
+        if (*found) return place;
+        if ((place = managed_map_claim(map, key)) == MANAGED_NONE) return MANAGED_NONE;
+        const uint64_t *bucket = bucket_of(map, key, &first);
+        bool alone = true;
+        for (uint32_t i = 0; i < MANAGED_WAYS; i++)
+            if (first + i != place &&
+                (__atomic_load_n(&bucket[i], __ATOMIC_SEQ_CST) & ~CLAIMED) == key)
+                alone = false;
+        if (alone) return place;
+        managed_map_free(map, place);
+        for (uint32_t i = 0; i < (place & 7) * 8; i++)
+            __builtin_ia32_pause();
+    } while (managed_patient(&patience));
+    return MANAGED_NONE;
+}
+
+bool managed_map_hide(struct managed_map *map, uint32_t place, uint64_t key) {
+    return __atomic_compare_exchange_n(&keys_of(map)[place], &key, HIDDEN, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_RELAXED);
+}
+
+void managed_map_free(struct managed_map *map, uint32_t place) {
+    __atomic_store_n(&keys_of(map)[place], 0, __ATOMIC_SEQ_CST);
+}
+
+void managed_map_reset(struct managed_map *map) {
+    map->keys = NULL;
+    map->entries = NULL;
+}
+
+/* ---- pins ---- */
+
+static uint64_t take_over(struct managed_guard *guard, uint64_t word) {
+    for (;;) {
+        const uint64_t todo = word & GUARD_TODO_ALL;
+        if ((word & (GUARD_PINS | GUARD_BUSY)) || !todo) return 0;
+        if (__atomic_compare_exchange_n(&guard->word, &word, (word & ~todo) | GUARD_BUSY, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            return todo;
+    }
+}
+
+void managed_release(struct managed_map *map, uint32_t place) {
+    struct managed_guard *guard = managed_map_at(map, place);
+    const uint64_t word = __atomic_sub_fetch(&guard->word, 1, __ATOMIC_SEQ_CST);
+    if (__builtin_expect((word & (GUARD_PINS | GUARD_BUSY)) || !(word & GUARD_TODO_ALL), 1)) return;
+    uint64_t todo = take_over(guard, word);
+    while (todo) {
+        if (map->leave) map->leave(place, todo);
+        const uint64_t then = __atomic_and_fetch(&guard->word, ~GUARD_BUSY, __ATOMIC_SEQ_CST);
+        if (todo & GUARD_FREE) { /* nobody finds it any more, so nothing is left in it */
+            managed_map_free(map, place);
+            return;
+        }
+        todo = take_over(guard, then);
+    }
+}
+
+void *managed_pin(struct managed_map *map, uint32_t place, uint64_t key) {
+    struct managed_guard *guard = managed_map_at(map, place);
+    __atomic_fetch_add(&guard->word, 1, __ATOMIC_SEQ_CST);
+    if (__builtin_expect(__atomic_load_n(&keys_of(map)[place], __ATOMIC_SEQ_CST) == key, 1))
+        return guard;
+    managed_release(map, place);
+    return NULL;
+}
+
+void managed_guard_begin(struct managed_guard *guard, uint64_t bits) {
+    uint64_t word = __atomic_load_n(&guard->word, __ATOMIC_SEQ_CST);
+    while (!__atomic_compare_exchange_n(&guard->word, &word, ((word & GUARD_PINS) + 1) | bits,
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+}

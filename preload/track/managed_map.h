@@ -1,0 +1,98 @@
+/*
+ * What is known of a program's own objects (connections, bodies, goroutines), found by their addresses or numbers: fixed tables
+ * in private memory, without locks, without libc. A key is a multiple of 8 and not 0.
+ *
+ * A key keeps its place from claim to free, and an entry of the caller's own array goes with each place. Whoever found a place
+ * may be late: the entry can belong to another key by then. Hence pins: an entry's `word` counts who looks at it, and what its
+ * end leaves to do is done by the last one out.
+ */
+#ifndef TRACK_MANAGED_MAP_H
+#define TRACK_MANAGED_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MANAGED_WAYS 8u
+#define MANAGED_NONE UINT32_MAX
+
+struct managed_map {
+    uint64_t *keys;   /* NULL: not made yet */
+    uint8_t *entries; /* each starts with a struct managed_guard */
+    uint32_t buckets; /* a power of two */
+    uint32_t entry_size;
+    uint32_t shift; /* 1 << shift is about the size of what the keys are the addresses of */
+    void (*leave)(
+        uint32_t place,
+        uint64_t todo); /* does what was left to do; the last one out calls it. May be NULL */
+};
+
+/* Makes the tables if they are not there; false: no memory. */
+bool managed_map_make(struct managed_map *);
+static inline void *managed_map_at(const struct managed_map *map, uint32_t place) {
+    return __atomic_load_n(&map->entries, __ATOMIC_RELAXED) + (size_t)place * map->entry_size;
+}
+/* Place of a key; MANAGED_NONE. */
+uint32_t managed_map_find(const struct managed_map *, uint64_t key);
+/* A place for a key that is not there; the entry is the caller's until he publishes it. MANAGED_NONE: the bucket is full. */
+uint32_t managed_map_claim(struct managed_map *, uint64_t key);
+void managed_map_publish(struct managed_map *, uint32_t place, uint64_t key);
+/*
+ * The same where several may come with one key at once: one of them claims it, and *found is false; the others find it, *found is
+ * true. The claimer must publish soon, the others wait for it.
+ */
+uint32_t managed_map_claim_once(struct managed_map *, uint64_t key, bool *found);
+/* Nobody finds it any more; true for the one who did it. The place stays taken. */
+bool managed_map_hide(struct managed_map *, uint32_t place, uint64_t key);
+/* The place is free for other keys. For entries without pins; others leave GUARD_FREE to do. */
+void managed_map_free(struct managed_map *, uint32_t place);
+/* The first of the MANAGED_WAYS places that a key can have is this times MANAGED_WAYS. */
+static inline uint32_t managed_map_bucket(const struct managed_map *map, uint64_t key) {
+    /* Neighbours lie side by side, as the program's allocator has them: what is in use is in few pages and cache lines. */
+    const uint64_t near = key >> map->shift;
+    return (uint32_t)(near + (near >> 14) * 2657) & (map->buckets - 1);
+}
+/* Forgets all: a fork child. */
+void managed_map_reset(struct managed_map *);
+
+/* ---- waiting for another thread, which is a few instructions away unless the kernel took its processor ---- */
+
+struct managed_patience {
+    uint64_t since;
+    uint32_t tries;
+};
+/* Waits a little; false: that was enough (half a second in all). */
+bool managed_patient(struct managed_patience *);
+
+/* ---- pins ---- */
+
+struct managed_guard {
+    uint64_t
+        word; /* pins in the low 32 bits; above: GUARD_BUSY, then what is left to do, the owner's bits */
+};
+#define GUARD_PINS UINT64_C(0xffffffff)
+#define GUARD_BUSY (UINT64_C(1) << 32)
+#define GUARD_TODO(n) (UINT64_C(1) << (33 + (n))) /* n: 0..7 */
+#define GUARD_FREE GUARD_TODO(0) /* the place is given back, after everything else */
+#define GUARD_TODO_ALL (UINT64_C(0xff) << 33)
+#define GUARD_OWN(n) (UINT64_C(1) << (41 + (n))) /* n: 0..22, the owner's */
+
+/* Pins what has that key at the place; NULL: it is another's by now. */
+void *managed_pin(struct managed_map *, uint32_t place, uint64_t key);
+static inline void *managed_pin_key(struct managed_map *map, uint64_t key) {
+    const uint32_t place = managed_map_find(map, key);
+    return place == MANAGED_NONE ? NULL : managed_pin(map, place, key);
+}
+/* Takes the pin off, and does what is left to do if it was the last one. */
+void managed_release(struct managed_map *, uint32_t place);
+static inline uint64_t managed_flags(const struct managed_guard *guard) {
+    return __atomic_load_n(&guard->word, __ATOMIC_SEQ_CST);
+}
+/* Sets bits; those that were there before. */
+static inline uint64_t managed_mark(struct managed_guard *guard, uint64_t bits) {
+    return __atomic_fetch_or(&guard->word, bits, __ATOMIC_SEQ_CST);
+}
+/* A fresh entry: no bits but the pins of latecomers. One pin is the caller's. */
+void managed_guard_begin(struct managed_guard *, uint64_t bits);
+
+#endif

@@ -1,0 +1,299 @@
+#!/usr/bin/python3
+"""Every client people use, clean and leaking, over every protocol that it speaks: what of it is seen. Makes docs/clients.md.
+
+A row holds what a run showed: requests, ends of bodies and closes as the server counted them, whether the thread that works for a
+connection is a worker, and which line of the program the leak's finding names first. A cell that says "blind" is one that the
+report itself names as blind. `test_client_table.py --write` writes the page; the test compares. Without HTTPLEAK_TEST_LONG=1 each client
+runs over its last protocol only.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness  # noqa: E402
+from harness import Failed, Skip, brief, check, equal, findings, need  # noqa: E402
+
+PAGE = os.path.join(harness.ROOT, "docs", "clients.md")
+CLIENTS = os.path.join(harness.SOURCES, "clients")
+SMALL, BIG, COUNT = 20000, 4000000, 3
+HUGE = 40 << 20  # more than the window that any client opens for an HTTP/2 stream
+GRACE = "0.5"
+HEAD = """# Clients, and what is seen of them
+
+Made by `tests/integration/test_client_table.py` (`tests/run client_table`): each row is a run of the client at its clean work, and where it
+can leak, a run that keeps three answers unread. The test fails when a run and this page differ.
+
+* request, body end, close: "all" when the trace has as many as the server served. Connections that a program leaves to its
+  exit are "exit". "blind": the report says itself that it could not be seen.
+* worker: "thread" when the connection is served by a thread other than the main one (it counts as a worker), else "main".
+* caller's line: what the leak's finding shows first. "line": file and line of the program's own source; "function", "module":
+  no more is known of it, the report says which switch would name it where there is one; "-": the client is a command.
+* leak: the finding that three kept answers give, with its count; "-": it has no way to keep one.
+
+| client | protocol | request | body end | close | worker | caller's line | leak |
+|---|---|---|---|---|---|---|---|
+"""
+
+suite = harness.Suite()
+origin = suite.stack.enter_context(harness.Origin())
+rows, rows_lock = {}, threading.Lock()
+
+
+class Http1:
+    """The counting origin."""
+
+    def __init__(self, tls):
+        self.scheme = "https" if tls else "http"
+        self.port = origin.ports[self.scheme]
+
+    def url(self, kept):
+        return origin.url(self.scheme, f"/bytes/{BIG if kept else SMALL}")
+
+    def clear(self):
+        origin.clear()
+
+    def counts(self):
+        return origin.counts(self.scheme)
+
+
+class Http2:
+    """nginx, whose access log counts."""
+
+    servers = None
+
+    def __init__(self, tls):
+        self.scheme = "https" if tls else "http"
+        if not Http2.servers:
+            folder = suite.stack.enter_context(tempfile.TemporaryDirectory(prefix="httpleak-clients."))
+            Http2.servers = harness.Http2Servers(suite.stack, folder, {"small": SMALL, "huge": HUGE})
+        self.url("")
+        self.port, self.before = self.servers.ports[self.scheme], None
+
+    def url(self, kept):
+        return self.servers.url(self.scheme, "/huge" if kept else "/small")
+
+    def clear(self):
+        self.before = self.settled()
+
+    def settled(self):
+        """The log's lines come a little after the responses."""
+        before = None
+        while (now := self.servers.nginx().counts()) != before:
+            before = now
+            time.sleep(0.2)
+        return now
+
+    def counts(self):
+        after = self.settled()
+        counts = {name: after[name] - self.before[name] for name in after}
+        return {**counts, "requests": counts["responses_completed"]}
+
+
+def server_of(protocol):
+    return (Http2 if protocol.startswith("h2") else Http1)(protocol.endswith("TLS"))
+
+
+class Client:
+    """name, the command for (URL, way, count), the protocols that it speaks, and what differs from the rest."""
+
+    def __init__(self, name, argv, protocols, source=None, keeps=True, env=None, stays=False, tools=(), flying=0):
+        self.name, self.argv, self.protocols, self.source = name, argv, protocols, source
+        self.keeps, self.env, self.stays, self.tools = keeps, env or {}, stays, tools
+        self.flying = flying  # so many requests may be on their way when it stops
+
+
+def script(runtime, file, client):
+    return lambda url, way, count: [need(runtime) if "/" not in runtime else runtime, os.path.join(CLIENTS, file), client, url,
+                                    way, str(count)]
+
+
+def repeated(*words):
+    """A command that takes several URLs."""
+    return lambda url, _, count: [need(words[0]), *words[1:], *[url] * count]
+
+
+def rust(url, way, count):
+    path = os.path.join(harness.BUILD, "tests", "programs", "fetch-rust")
+    source = os.path.join(CLIENTS, "fetch.rs")
+    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
+        subprocess.run([need("rustc"), "-g", "-O", "-o", path, source], check=True, capture_output=True)
+    return [path, "std", url, way, str(count)]
+
+
+def download(url, _, count):
+    """apt's own methods, one file after the other."""
+    more = [word for number in range(count) for word in (f"{url}?{number}", f"/tmp/httpleak-apt.{os.getpid()}.{number}")]
+    return ["/usr/lib/apt/apt-helper", "-qq", "-o", "Acquire::https::Verify-Peer=false", "-o", "Acquire::https::Verify-Host=false",
+            "-o", "APT::Sandbox::User=root", "download-file", *[word for word in more]]
+
+
+H1, H2 = ("h1", "h1+TLS"), ("h2", "h2+TLS")
+LIST = [
+    Client("curl", repeated("curl", "-sSk", "-o", "/dev/null"), H1, keeps=False),
+    Client("libcurl multi", lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], H1, "curl_fetch.c"),
+    Client("wget", repeated("wget", "-q", "--no-check-certificate", "-O", "/dev/null"), H1, keeps=False),
+    Client("aria2", lambda url, _, count: [need("aria2c"), "-q", "--check-certificate=false", "--allow-overwrite=true", "-d", "/tmp",
+                                           "-o", f"httpleak-aria2.{os.getpid()}", url], H1, keeps=False),
+    Client("ab", lambda url, _, count: [need("ab"), "-q", "-n", str(count), url], H1, keeps=False),
+    Client("wrk", lambda url, _, count: [need("wrk"), "-t1", "-c2", "-d1s", url], H1, keeps=False, flying=2),
+    Client("apt", download, ("h1",), keeps=False),
+    Client("curl --http2", repeated("curl", "-sSk", "--http2", "-o", "/dev/null"), ("h2+TLS",), keeps=False),
+    Client("curl --http2-prior-knowledge", lambda url, *_: [need("curl"), "-sS", "--http2-prior-knowledge", "-o", "/dev/null", url], ("h2",),
+           keeps=False),
+    Client("libcurl multi, HTTP/2", lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], ("h2+TLS",),
+           "curl_fetch.c", env={"HTTP2": "4"}),
+    Client("nghttp", repeated("nghttp", "-n"), H2, keeps=False),
+    Client("h2load", lambda url, _, count: [need("h2load"), "-n", "20", "-c", "2", url], H2, keeps=False),
+    Client("h2load --h1", lambda url, _, count: [need("h2load"), "--h1", "-n", "20", "-c", "2", url], H1, keeps=False),
+    *(Client(f"Python {name}", script(harness.PYTHON, "fetch.py", name), H1, "fetch.py", tools=(name,))
+      for name in ("urllib", "http.client", "requests", "httpx", "httpx-async", "aiohttp", "asyncio")),
+    Client("Python httpx, HTTP/2", script(harness.PYTHON, "fetch.py", "httpx"), ("h2+TLS",), "fetch.py", env={"HTTP2": "1"},
+           tools=("h2",)),
+    Client("Node http2", script("node", "fetch.js", "http2"), H2, "fetch.js"),
+    Client("Node http", script("node", "fetch.js", "http"), ("h1",), "fetch.js"),
+    Client("Node https", script("node", "fetch.js", "https"), ("h1+TLS",), "fetch.js"),
+    Client("Node fetch", script("node", "fetch.js", "fetch"), H1, "fetch.js"),
+    Client("Java HttpURLConnection", script("java", "Fetch.java", "HttpURLConnection"), H1, "Fetch.java"),
+    Client("Java HttpClient", script("java", "Fetch.java", "HttpClient"), H1, "Fetch.java"),
+    Client("PHP streams", script("php", "fetch.php", "streams"), H1, "fetch.php", stays=True),
+    Client("PHP curl", script("php", "fetch.php", "curl"), H1, "fetch.php", stays=True),
+    Client("Ruby Net::HTTP", script("ruby", "fetch.rb", "net-http"), H1, "fetch.rb"),
+    Client("Perl LWP", script("perl", "fetch.pl", "LWP"), H1, "fetch.pl"),
+    Client("Perl HTTP::Tiny", script("perl", "fetch.pl", "HTTP::Tiny"), H1, "fetch.pl"),
+    Client("LuaSocket", script("lua5.4", "fetch.lua", "socket"), ("h1",), "fetch.lua"),
+    Client("Rust std", rust, ("h1",), "fetch.rs"),
+]
+
+
+def is_blind(report):
+    return any(process["blind"] for process in report["processes"]) or bool(findings(report, "blind"))
+
+
+def events(traces, kind):
+    done = subprocess.run([harness.HTTPLEAK, "dump", *traces], capture_output=True, check=True, timeout=harness.TIMEOUT)
+    return len(re.findall(rf"^event .* type={kind} ", done.stdout.decode("utf-8", "replace"), re.M))
+
+
+def ratio(got, wanted, blind, flying=0):
+    if abs(got - wanted) <= flying:
+        return "all"
+    return "blind" if blind else f"{got} of {wanted}"
+
+
+def clean(scratch, client, protocol):
+    """The cells that a clean run fills."""
+    server = server_of(protocol)
+    server.clear()
+    result = scratch.preloaded(client.argv(server.url(False), "read", COUNT), env=client.env, timeout=120)
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
+    check(result.report, "no trace")
+    report, counts = result.report, server.counts()
+    check(counts["bodies_completed"] > 0, f"the server saw nothing: {counts}")
+    harness.no_alarm(report)
+    blind = is_blind(report)
+    check(blind == (report["verdict"] != "clean"), lambda: brief(report))
+    connections = report["totals"]["connections"]
+    seen_all = connections["opened"] == counts["accepts"]
+    return [
+        ratio(events(result.traces, "request"), counts["requests"], blind, client.flying),
+        ratio(report["totals"]["bodies"]["drained"], counts["bodies_completed"], blind, client.flying),
+        "all" if seen_all and connections["live"] == 0 else "exit" if seen_all else "blind" if blind else "not all",
+        "thread" if report["totals"]["workers"]["started"] else "main",
+    ]
+
+
+def first_line(client, finding):
+    for stack in ("request", "connect"):
+        for frame in finding["stacks"][stack] or []:
+            if frame["file"] and os.path.basename(frame["file"]) == client.source and frame["line"]:
+                return "line"
+            return "function" if frame["function"] else "module"
+    return "none"
+
+
+def judged(scratch, client, url):
+    """The report of a run that keeps its answers; of one that stays, taken while it runs."""
+    argv = client.argv(url, "keep", COUNT)
+    if not client.stays:
+        result = scratch.preloaded(argv, "--grace", GRACE, env=client.env, timeout=120)
+        check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
+        check(result.report, "no trace")
+        return result.report
+    process, folder = scratch.start(argv, env=client.env, stdout=subprocess.PIPE)
+    try:
+        equal("output", process.stdout.readline(), b"kept\n")
+        reports = []
+
+        def found():
+            reports.append(harness.report(harness.trace_files(folder), "--grace", GRACE))
+            return harness.count(reports[-1], "unclosed-body") >= COUNT or is_blind(reports[-1])
+
+        harness.wait_until(found, lambda: f"the findings\n{brief(reports[-1])}", period=0.3)
+        return reports[-1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def leaking(scratch, client, protocol):
+    """The cells that a leaking run fills."""
+    server = server_of(protocol)
+    report = judged(scratch, client, server.url(True))
+    roots = [f for f in findings(report, "unclosed-body") if not f["caused_by"]]
+    if not roots and is_blind(report):
+        return ["blind", "blind"]
+    check(roots, lambda: f"no finding\n{brief(report)}")
+    check(all((f["host"], f["port"]) == ("localhost", server.port) for f in roots), lambda: brief(report))
+    lines = {first_line(client, finding) for finding in roots}
+    count = " + ".join(str(finding["count"]) for finding in roots)
+    return [" and ".join(sorted(lines)), f"unclosed-body {count}"]
+
+
+def fill(scratch, client, protocol):
+    return clean(scratch, client, protocol) + (leaking(scratch, client, protocol) if client.keeps else ["-", "-"])
+
+
+for one in LIST:
+    for one_protocol in one.protocols if harness.LONG or "--write" in sys.argv else one.protocols[-1:]:
+        @suite.test(f"{one.name}, {one_protocol}", one, one_protocol)
+        def row(scratch, client, protocol):
+            if client.name.startswith("Python"):
+                module = {"httpx-async": "httpx", "http.client": "http", "urllib": "urllib"}.get(client.tools[0], client.tools[0])
+                if subprocess.run([harness.PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode:
+                    raise Skip(f"python3-{module} is not installed")
+            try:
+                cells = fill(scratch, client, protocol)
+            except Failed:  # a client that was cut short by a busy machine is asked once more; a second time counts
+                cells = fill(scratch, client, protocol)
+            with rows_lock:
+                rows[client.name, protocol] = "| " + " | ".join([client.name, protocol, *cells]) + " |"
+            if "--write" not in sys.argv:
+                with open(PAGE, encoding="utf-8") as file:
+                    there = [line for line in file.read().splitlines() if line.startswith(f"| {client.name} | {protocol} |")]
+                if there != [rows[client.name, protocol]]:
+                    cells = fill(scratch, client, protocol)
+                    rows[client.name, protocol] = "| " + " | ".join([client.name, protocol, *cells]) + " |"
+                equal("the row in docs/clients.md", there, [rows[client.name, protocol]])
+
+
+def write():
+    sys.argv.remove("--write")
+    with suite.stack:
+        for number, (name, function, arguments) in enumerate(suite.tests, 1):
+            suite.run_one(number, name, function, arguments)
+    lines = [rows[client.name, protocol] for client in LIST for protocol in client.protocols if (client.name, protocol) in rows]
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(HEAD + "\n".join(lines) + "\n")
+
+
+if "--write" in sys.argv:
+    sys.argv.append("--write")
+    write()
+else:
+    suite.main()

@@ -1,0 +1,218 @@
+#!/usr/bin/python3
+"""Every other way in which net/http gives bodies out, and the loops and the incident, by the oldest and the newest Go
+(every version when long tests are wanted)."""
+import os
+import re
+import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import go_puzzle  # noqa: E402
+import golang  # noqa: E402
+import harness  # noqa: E402
+from harness import brief, check, equal, findings  # noqa: E402
+
+suite = harness.Suite()
+origin = golang.open_origin(suite)
+SOURCE = "go/leaks/main.go"
+
+FORGOTTEN, READ = ("unclosed-body", "error", 5), ("drained-unclosed", "warning", 5)
+GIVEN_UP = ("discarded-body", "note", 5)
+# mode: goroutines; bodies opened, drained, discarded, unclosed, drained_unclosed; connections; root findings; tags of the first
+MODES = {
+    "redirect-forgotten": (11, (10, 5, 0, 5, 0), 5, [FORGOTTEN], []),
+    "redirect-closed": (3, (10, 10, 0, 0, 0), 1, [], []),
+    "redirect-unfollowed": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], ["redirect"]),
+    "status-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], ["error-status"]),
+    "bodiless": (3, (0, 0, 0, 0, 0), 1, [], []),
+    "gzip-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], []),
+    "gzip-read": (3, (5, 5, 0, 0, 5), 1, [READ], []),
+    "gzip-closed": (3, (5, 5, 0, 0, 0), 1, [], []),
+    "timeout-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], []),
+    "timeout-closed": (3, (5, 5, 0, 0, 0), 1, [], []),
+    "timeout-past": (1, (5, 0, 5, 0, 0), 5, [GIVEN_UP], []),
+    "direct-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], []),
+    "direct-closed": (3, (5, 5, 0, 0, 0), 1, [], []),
+    "post": (3, (5, 5, 0, 0, 0), 1, [], []),
+    "proxy-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], []),
+    "proxy-closed": (3, (5, 5, 0, 0, 0), 1, [], []),
+    "upgrade": (1, (0, 0, 0, 0, 0), 3, [], []),
+}
+SECRET = "s3cret-of-the-proxy"
+
+
+def environment():
+    return origin.env(TEST_PROXY=f"http://somebody:{SECRET}@127.0.0.1:{origin.ports['proxy']}")
+
+
+def keys(bodies):
+    return tuple(
+        bodies[key] for key in ("opened", "drained", "discarded", "unclosed", "drained_unclosed")
+    )
+
+
+def judge(report, mode, kind, seen):
+    goroutines, bodies, connections, roots, tags = MODES[mode]
+    check(seen == goroutines, f"the program itself says {seen} goroutines, not {goroutines}")
+    harness.not_blind(report)
+    totals = report["totals"]
+    check(
+        keys(totals["bodies"]) == bodies,
+        lambda: f"{keys(totals['bodies'])} is not {bodies}\n{brief(report)}",
+    )
+    equal("failed", totals["bodies"]["failed"], 0)
+    equal("connections", totals["connections"]["opened"], connections)
+    check(go_puzzle.roots(report) == roots, lambda: f"not {roots}\n{brief(report)}")
+    if mode != "upgrade":
+        go_puzzle.judge_workers(report, seen, False)
+        hosts = [(h["host"], h["port"], h["scheme"]) for h in report["hosts"]]
+        equal("hosts", hosts, [("localhost", origin.ports[kind], kind)])
+    for root in [f for f in report["findings"] if not f["caused_by"]]:
+        expected = ("main.go", harness.line_of(SOURCE, "// " + mode))
+        check(
+            expected in harness.user_lines(root), lambda: f"{expected}: {harness.user_lines(root)}"
+        )
+        equal("tags", [tag for tag in root["tags"] if tag in ("redirect", "error-status")], tags)
+
+
+def one(scratch, version, build, kind, mode):
+    binary = golang.build(version, build, "leaks")
+    place = harness.Scratch(scratch.folder(f"{kind}-{mode}"))
+    result = place.run([binary, mode, origin.base(kind)], env=environment())
+    try:
+        check(result.report, lambda: f"no report: {result.output!r} {result.errors}")
+        seen = (go_puzzle.goroutines(result) or [None])[0]
+        judge(result.report, mode, kind, seen)
+        harness.replays(result.traces)
+        for path in result.traces:
+            with open(path, "rb") as file:
+                data = file.read()
+            check(
+                SECRET.encode() not in data and b"somebody" not in data,
+                "the proxy's user is in the trace",
+            )
+    except harness.Failed as error:
+        raise harness.Failed(
+            f"{kind} {mode}: {error}\n{result.output!r} {result.errors[-500:]}"
+        ) from None
+
+
+def ways(scratch, version, build, kind):
+    golang.build(version, build, "leaks")
+    with ThreadPoolExecutor(6) as pool:
+        running = [
+            pool.submit(one, scratch, version, build, kind, mode)
+            for mode in MODES
+            if kind == "http" or mode.split("-")[0] in ("redirect", "gzip", "timeout", "proxy")
+        ]
+        errors = [str(job.exception()) for job in running if job.exception()]
+    check(not errors, lambda: "\n".join(errors))
+
+
+def failures(scratch, version):
+    """Requests without a response leave nothing."""
+    result = scratch.run(
+        [golang.build(version, "default", "leaks"), "failures", origin.base("http")]
+    )
+    equal("goroutines", go_puzzle.goroutines(result), [1])
+    harness.not_blind(result.report)
+    equal("bodies", keys(result.report["totals"]["bodies"]), (0, 0, 0, 0, 0))
+    harness.no_alarm(result.report)
+
+
+def limited():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+def endless(scratch, version):
+    """Until the descriptors run out, then on with errors: the report while it runs, and after it was killed."""
+    argv = [golang.build(version, "default", "leaks"), "endless", origin.base("http")]
+    out = os.path.join(scratch.directory, "out")
+    with open(out, "wb") as file:
+        process, folder = scratch.start(argv, stdout=file, preexec_fn=limited)
+        try:
+
+            def says():
+                with open(out, "rb") as text:
+                    return re.search(rb"(\d+) good\n[^\0]* goroutines", text.read())
+
+            harness.wait_until(says, "the descriptors run out", 40)
+            good = int(says()[1])
+            check(good > 30, f"only {good} good requests")
+            running = harness.report(harness.trace_files(folder), "--grace", "1")
+            equal("end", running["processes"][0]["end"], "running")
+        finally:
+            harness.end(process, harness.signal.SIGKILL)
+    killed = harness.report(harness.trace_files(folder), "--grace", "0")
+    check(killed["processes"][0]["end"] in ("signal", "lost"), lambda: brief(killed))
+    for report in (running, killed):
+        harness.not_blind(report)
+        equal("roots", go_puzzle.roots(report), [("unclosed-body", "error", good)])
+        root = findings(report, "unclosed-body")[0]
+        expected = ("main.go", harness.line_of(SOURCE, "// endless"))
+        check(expected in harness.user_lines(root), lambda: f"{harness.user_lines(root)}")
+        go_puzzle.judge_stranded(report, good)
+
+
+def clean_loop(scratch, version):
+    """Read and closed, again and again: nothing, and every exchange is counted."""
+    rounds = 100000 if harness.LONG else 3000
+    argv = [golang.build(version, "default", "leaks"), "loop", origin.base("http"), str(rounds)]
+    result = scratch.run(argv, timeout=300)
+    harness.not_blind(result.report)
+    totals = result.report["totals"]
+    equal("bodies", keys(totals["bodies"]), (rounds, rounds, 0, 0, 0))
+    equal(
+        "connections",
+        (totals["connections"]["opened"], totals["connections"]["reused"]),
+        (1, rounds - 1),
+    )
+    equal("findings", [brief(result.report)] if result.report["findings"] else [], [])
+    equal("verdict", result.report["verdict"], "clean")
+    equal("status", result.status, 0)
+
+
+def incident(scratch, version, build):
+    """One forgotten body among many correct calls, while the server closes what is idle."""
+    source = "go/incident/main.go"
+    origin.clear()
+    result = scratch.run(
+        [golang.build(version, build, "incident"), origin.base("impatient"), "200"]
+    )
+    match = re.search(rb"(\d+) forgotten, (\d+) goroutines", result.output)
+    check(match, lambda: f"{result.output!r} {result.errors}")
+    forgotten, seen = int(match[1]), int(match[2])
+    report = result.report
+    harness.not_blind(report)
+    go_puzzle.judge_workers(report, seen, False)
+    errors = [f for f in report["findings"] if f["severity"] != "note" and not f["caused_by"]]
+    check(
+        [(f["rule"], f["count"]) for f in errors] == [("unclosed-body", forgotten)],
+        lambda: brief(report),
+    )
+    root = errors[0]
+    equal(
+        "folded",
+        {f["caused_by"] for f in report["findings"] if f is not root},
+        {root["fingerprint"]},
+    )
+    go_puzzle.judge_stranded(report, forgotten)
+    lines = harness.user_lines(root)
+    check(("main.go", harness.line_of(source, "// healthy")) in lines, lambda: f"{lines}")
+    equal("path", root["request"]["path"].split("?")[0], "/bytes/9000")
+    request = [frame.get("line") for frame in root["stacks"]["request"]]
+    for other in ("// users", "// prices", "// order"):
+        check(harness.line_of(source, other) not in request, lambda: f"{other} is named: {request}")
+
+
+VERSIONS = golang.VERSIONS if harness.LONG else golang.ENDS
+for go_version in VERSIONS:
+    for go_kind in ("http", "https"):
+        suite.test(f"Go {go_version}, {go_kind}", go_version, "default", go_kind)(ways)
+    suite.test(f"Go {go_version}: requests that fail", go_version)(failures)
+    suite.test(f"Go {go_version}: endless, without Close", go_version)(endless)
+    suite.test(f"Go {go_version}: a loop with Close", go_version)(clean_loop)
+    for go_build in ("default", "static"):
+        suite.test(f"Go {go_version}, {go_build}: the incident", go_version, go_build)(incident)
+suite.main()

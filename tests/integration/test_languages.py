@@ -1,0 +1,340 @@
+#!/usr/bin/python3
+"""The caller's line in the caller's language: what a finding shows first is what the interpreter itself said."""
+import ast
+import contextlib
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness  # noqa: E402
+from harness import brief, check, equal  # noqa: E402
+
+suite = harness.Suite()
+origin = suite.stack.enter_context(harness.Origin())
+LANGUAGES = os.path.join(harness.SOURCES, "languages")
+BIG, HUGE = "/bytes/262144", "/bytes/4000000"
+COUNT = 3
+
+
+def source(name):
+    return os.path.join(LANGUAGES, name)
+
+
+def marked(name, text="the request"):
+    """The line of a program that a comment marks."""
+    with open(source(name), encoding="utf-8") as file:
+        lines = [n for n, line in enumerate(file, 1) if line.rstrip().endswith(text)]
+    equal(f"marked lines of {name}", len(lines), 1)
+    return lines[0]
+
+
+# ---- Python ----------------------------------------------------------------------------------------
+
+VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+WAYS = {  # way: its function, as 3.11 and later call it
+    "method": "Client.method",
+    "class": "Client.of_class",
+    "property": "Client.answer",
+    "generator": "generator",
+    "lambda": None,
+    "long": "long_function",
+    "threads": "in_threads.<locals>.work",
+    "recursive": "recursive",
+    "string": "from_string",
+    "unicode": "größe_数据",
+    "bytes": "name",
+    "longname": "f" * 1024,
+    "hostile": "name",
+}
+
+
+def pythons():
+    """One interpreter of each version: what the system has, what pyenv or PATH have."""
+    found = {}
+    places = [harness.PYTHON, *(shutil.which(f"python{v}") or "" for v in VERSIONS)]
+    places += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python3")))
+    for place in filter(os.path.exists, places):
+        asked = subprocess.run(
+            [place, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
+        )
+        found.setdefault(asked.stdout.strip(), place)
+    return found
+
+
+PYTHONS = pythons()
+
+
+def python(version):
+    if version not in PYTHONS:
+        raise harness.Skip(f"no CPython {version} on this machine")
+    return PYTHONS[version]
+
+
+def told(output):
+    """What the program was told by its interpreter: [(line, function, file)]."""
+    places = [ast.literal_eval(line).split(" ", 2) for line in output.decode().splitlines() if line[0] in "'\""]
+    return [(int(line), function, file) for line, function, file in places]
+
+
+def as_reported(text):
+    """As the recorder keeps it and JSON shows it: cut to 1,024 bytes, bytes that are no UTF-8 as \\xNN."""
+    data = text.encode("utf-8", "surrogateescape")[:1024]
+    while len(text.encode("utf-8", "surrogateescape")) > 1024 and data and data[-1] & 0xC0 == 0x80:
+        data = data[:-1]
+    return data.decode("utf-8", "backslashreplace")
+
+
+def first(finding, stack="request"):
+    frames = finding["stacks"][stack]
+    check(frames, lambda: f"no {stack} stack: {finding}")
+    return frames[0]
+
+
+def place(frame):
+    return frame["line"], frame["function"], frame["file"]
+
+
+def leaks(result, objects=COUNT, rule="unclosed-body"):
+    found = [f for f in result.report["findings"] if f["rule"] == rule and f["severity"] == "error"]
+    equal(f"{rule} objects", sum(f["count"] for f in found), objects)
+    return found
+
+
+def kept_python(scratch, version, ways, scheme="http"):
+    """One finding for each way, and its first frame is what sys._getframe said."""
+    argv = [python(version), source("kept.py"), ",".join(ways), origin.url(scheme, BIG), str(COUNT)]
+    result = scratch.preloaded(argv)
+    equal("status", (result.status, result.errors), (0, ""))
+    harness.replays(result.traces)
+    found = leaks(result, COUNT * len(ways))
+    expected = sorted((line, as_reported(function), as_reported(file)) for line, function, file in told(result.output))
+    equal("told", len(expected), len(ways))
+    for stack in ("request", "connect"):
+        equal(stack, sorted(place(first(finding, stack)) for finding in found), expected)
+    equal("counts", {finding["count"] for finding in found}, {COUNT})
+    for frame in map(first, found):
+        equal("language, module", (frame["language"], frame["module"]), ("python", frame["file"]))
+    if tuple(map(int, version.split("."))) >= (3, 11):
+        functions = {first(finding)["function"] for finding in found}
+        check({WAYS[way] for way in ways if WAYS[way]} <= functions, functions)
+
+
+def kept_asyncio(scratch, version, scheme="http"):
+    """The coroutines that wait for each other are on the stack, and the request has a line of its own."""
+    argv = [python(version), source("kept.py"), "asyncio", origin.url(scheme, HUGE), str(COUNT)]
+    result = scratch.preloaded(argv)
+    equal("status", (result.status, result.errors), (0, ""))
+    for finding in leaks(result):
+        equal("connect", place(first(finding, "connect")), told(result.output)[0])
+        equal("request", place(first(finding)), told(result.output)[1])
+        functions = [frame["function"] for frame in finding["stacks"]["request"]]
+        check({"ask", "outer", "asyncio_way"} <= set(functions), functions)
+
+
+for version in VERSIONS:
+    suite.test(f"Python {version}: {', '.join(WAYS)}", version, list(WAYS))(kept_python)
+    suite.test(f"Python {version}: asyncio", version)(kept_asyncio)
+    if harness.LONG or version == "3.11":
+        suite.test(f"Python {version}: https", version, ["method", "threads"], "https")(kept_python)
+        suite.test(f"Python {version}: asyncio (https)", version, "https")(kept_asyncio)
+
+
+@suite.test("Python: a fork child's trace has its own names")
+def fork_child(scratch):
+    argv = [harness.PYTHON, source("kept.py"), "method,fork", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv)
+    equal("processes", len(result.traces), 2)
+    found = leaks(result, 2 * COUNT)
+    equal("functions", {first(finding)["function"] for finding in found}, {"Client.method"})
+
+
+@suite.test("Python: who started a stranded thread, before there was a trace")
+def parked(scratch):
+    argv = [harness.PYTHON, source("parked.py"), origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv)
+    equal("status", result.status, 0)
+    worker = leaks(result, rule="stranded-worker")[0]
+    expected = (marked("parked.py", "the worker"), "Reader.start", source("parked.py"))
+    got = place(first(worker, "worker"))
+    equal("worker", (got[0], got[1].split(".")[-1], got[2]), (expected[0], "start", expected[2]))
+    equal("request", place(first(leaks(result)[0])), (marked("parked.py"), "ask", source("parked.py")))
+
+
+@suite.test("Python: generated code, another at the same address each time")
+def changing(scratch):
+    argv = [harness.PYTHON, source("kept.py"), "changing", origin.url("http", BIG), "40"]
+    result = scratch.preloaded(argv)
+    found = leaks(result, 40)
+    got = sorted(place(first(f)) for f in found)
+    equal("places", got, sorted((2, f"step_{i}", f"/srv/generated/{i}.py") for i in range(40)))
+
+
+@suite.test("Python: whole stacks have the libraries' frames, and the interpreter's own are gone")
+def full_stacks(scratch):
+    argv = [harness.PYTHON, source("kept.py"), "method", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv, "--full-stacks")
+    frames = leaks(result)[0]["stacks"]["request"]
+    functions = [frame["function"] for frame in frames]
+    check("HTTPConnection.request" in functions and functions[-1] == "<module>", functions)
+    check(not any("EvalFrame" in (function or "") for function in functions), functions)
+    files = {frame["file"] for frame in frames if frame["function"] == "HTTPConnection.request"}
+    check(all(file.endswith("/http/client.py") for file in files), files)
+
+
+@suite.test("Python: the text report shows the user's lines and nothing raw")
+def text_report(scratch):
+    argv = [harness.PYTHON, source("kept.py"), "hostile", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv)
+    text = subprocess.run([harness.HTTPLEAK, "report", *result.traces], capture_output=True).stdout
+    check(rb'asked for in  name  /a\x0a\x1b[2J"b".py:2' in text, text)
+    check(b"interprets" not in text and b"\x1b[2J" not in text, text)
+
+
+@suite.test("Python: --source-root finds the file elsewhere")
+def source_root(scratch):
+    scratch.write("elsewhere/languages/kept.py", "")
+    argv = [harness.PYTHON, source("kept.py"), "method", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv, "--source-root", scratch.path("elsewhere"))
+    frame = first(leaks(result)[0])
+    equal("file", frame["file"], scratch.path("elsewhere/languages/kept.py"))
+    equal("module", frame["module"], source("kept.py"))
+
+
+@suite.test("Python: a fingerprint is the same from another directory and with other lines")
+def fingerprint(scratch):
+    with open(source("kept.py"), encoding="utf-8") as file:
+        text = file.read()
+    seen = set()
+    for name, more in (("a/kept.py", ""), ("b/kept.py", "\n\n# moved\n")):
+        moved = scratch.write(name, more + text)
+        argv = [harness.PYTHON, moved, "method", origin.url("http", BIG), str(COUNT)]
+        seen.add(leaks(scratch.preloaded(argv))[0]["fingerprint"])
+    equal("fingerprints", len(seen), 1)
+
+
+@suite.test("Python: a program installed as a package is shown by its own code")
+def installed(scratch):
+    scratch.write("lib/python3.11/site-packages/prog/__init__.py", "")
+    code = "import sys, os\nfrom other import ask\ndef run():\n    ask()\n    os._exit(0)\n"
+    scratch.write("lib/python3.11/site-packages/prog/cli.py", code)
+    code = "import sys, urllib.request\nkept = []\ndef ask():\n    for _ in range(3):\n"
+    code += "        kept.append(urllib.request.urlopen(sys.argv[1]))\n"
+    scratch.write("lib/python3.11/site-packages/other.py", code)
+    starter = scratch.write("bin/prog", "from prog.cli import run\nrun()\n")
+    env = {"PYTHONPATH": scratch.path("lib/python3.11/site-packages")}
+    result = scratch.preloaded([harness.PYTHON, starter, origin.url("http", BIG)], env=env)
+    frame = first(leaks(result)[0])
+    equal("frame", (frame["line"], frame["function"], os.path.basename(frame["file"])), (4, "run", "cli.py"))
+
+
+@suite.test("Python: clean threads while code, frames and garbage come and go")
+def churn(scratch):
+    for version in PYTHONS if harness.LONG else [v for v in ("3.10", "3.12") if v in PYTHONS]:
+        argv = [PYTHONS[version], source("churn.py"), origin.url("http", "/bytes/1000"), "20"]
+        result = scratch.preloaded(argv, timeout=120)
+        equal(f"{version}: status, output", (result.status, result.output), (0, b"160 {1000}\n"))
+        harness.no_error(result.report)
+        equal("opened", result.report["totals"]["bodies"]["opened"], 160)
+
+
+@suite.test("Python inside another program, loaded late")
+def embedded(scratch):
+    libraries = [
+        (path, prefix)
+        for prefix in {os.path.dirname(os.path.dirname(os.path.realpath(p))) for p in PYTHONS.values()}
+        for folder in ("/lib/", "/lib/*-linux-gnu/")
+        for path in glob.glob(prefix + folder + "libpython3.*.so.1.0")
+    ]
+    if not libraries:
+        raise harness.Skip("no libpython3 as a library on this machine")
+    library, home = max(libraries, key=lambda found: int(re.search(r"libpython3\.(\d+)", found[0])[1]))
+    argv = [harness.program("embed_python"), library, source("kept.py"), "method", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv, env={"PYTHONHOME": home})
+    check(result.report, lambda: f"no trace: {result.errors}")
+    finding = leaks(result)[0]
+    line, function, file = told(result.output)[0]
+    equal("request", place(first(finding)), (line, function, file))
+    frames = finding["stacks"]["request"]
+    check(any(f["function"] == "run_script" and f["language"] != "python" for f in frames), frames)
+
+
+# ---- Ruby, PHP, Node, Java -------------------------------------------------------------------------
+
+
+def kept_script(scratch, tool, name, functions, scheme="http", rule="unclosed-body"):
+    """The finding's first frame: the marked line of the program."""
+    command = harness.need(tool)
+    result = scratch.preloaded([command, source(name), origin.url(scheme, BIG), str(COUNT)])
+    equal("status, output", (result.status, result.output), (0, b"done\n"))
+    found = [f for f in result.report["findings"] if f["rule"] == rule]
+    equal("objects", sum(f["count"] for f in found), COUNT)
+    equal("findings", len(found), 1)
+    frames = found[0]["stacks"]["request"]
+    equal("first frame", place(frames[0]), (marked(name), functions[0], source(name)))
+    equal("language", frames[0]["language"], tool)
+    got = [frame["function"] for frame in frames]
+    check(set(functions) <= set(got), lambda: f"{functions} expected, {got}")
+
+
+suite.test("Ruby: a socket of a class", "ruby", "kept.rb", ["fetch", "work", "<main>"])(kept_script)
+for tls in ("http", "https"):
+    suite.test(f"Ruby: Net::HTTP ({tls})", "ruby", "kept_net_http.rb", ["fetch", "<main>"], tls)(kept_script)
+    suite.test(
+        f"PHP: streams ({tls})", "php", "kept.php", ["Client::fetch", "{closure}", "work", "{main}"], tls, "discarded-body"
+    )(kept_script)
+
+
+def text_of(result):
+    run = subprocess.run([harness.HTTPLEAK, "report", *result.traces], capture_output=True, text=True)
+    return re.sub(r"\s+", " ", run.stdout)
+
+
+@contextlib.contextmanager
+def no_map(result):
+    """Takes the perf map of a run away when it has been looked at."""
+    try:
+        yield
+    finally:
+        for process in result.report["processes"]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"/tmp/perf-{process['pid']}.map")
+
+
+@suite.test("Node: a hint says which switch names its functions, and the switch does")
+def node(scratch):
+    command = harness.need("node")
+    argv = [source("kept.js"), origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded([command, *argv])
+    leaks(result)
+    check("--perf-basic-prof --interpreted-frames-native-stack names" in text_of(result), lambda: text_of(result))
+    result = scratch.preloaded([command, "--perf-basic-prof", "--interpreted-frames-native-stack", *argv])
+    with no_map(result):
+        frame = first(leaks(result)[0])
+        equal("language", frame["language"], "javascript")
+        check(frame["file"].startswith("node:") and frame["line"], frame)
+
+
+@suite.test("Java: a hint says which switch names its methods, and the switch does")
+def java(scratch):
+    compiler, command = harness.need("javac", "java")
+    subprocess.run([compiler, "-d", scratch.directory, source("Kept.java")], check=True, capture_output=True)
+    argv = ["-cp", scratch.directory, "Kept", origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded([command, *argv])
+    leaks(result)
+    check("-XX:+DumpPerfMapAtExit names" in text_of(result), lambda: text_of(result))
+    if not harness.LONG:
+        return
+    switches = ["-XX:+PreserveFramePointer", "-XX:+UnlockDiagnosticVMOptions", "-XX:+DumpPerfMapAtExit", "-Xcomp"]
+    result = scratch.preloaded([command, *switches, *argv])
+    with no_map(result):
+        for finding in leaks(result):
+            frame = first(finding)
+            equal("language, module", (frame["language"], frame["module"]), ("java", "Kept"))
+            check(frame["function"] in ("Kept.fetch", "Kept.main"), frame)
+
+
+suite.main()

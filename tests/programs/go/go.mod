@@ -1,0 +1,3 @@
+module httpleak.example/programs
+
+go 1.19

@@ -1,0 +1,296 @@
+// Every other way in which net/http gives bodies out: redirects, error statuses, gzip, Client.Timeout, a bare RoundTripper, proxies,
+// upgrades, and loops.
+//
+// Usage: leaks MODE BASE-URL [N]. Prints "MODE: G goroutines" a second later; the last line of each mode's request says its name.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+func must(err error) {
+	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+}
+
+func finish(resp *http.Response) {
+	_, err := io.Copy(io.Discard, resp.Body)
+	must(err)
+	resp.Body.Close()
+}
+
+// The intermediate responses belong to the redirect, the last one is forgotten.
+func redirectForgotten(base string, n int) {
+	for i := 0; i < n; i++ {
+		_, err := http.Get(base + "/redirect?to=/bytes/8192") // redirect-forgotten
+		must(err)
+	}
+}
+
+func redirectClosed(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Get(base + "/redirect?to=/bytes/8192") // redirect-closed
+		must(err)
+		finish(resp)
+	}
+}
+
+// Who does not follow has the redirect's own body to close.
+func redirectUnfollowed(base string, n int) {
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for i := 0; i < n; i++ {
+		_, err := client.Get(base + "/redirect?to=/bytes/8192") // redirect-unfollowed
+		must(err)
+	}
+}
+
+func tell(base string) error {
+	resp, err := http.Get(base + "/status/503") // status-forgotten
+	must(err)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	defer resp.Body.Close()
+	return nil
+}
+
+func statusForgotten(base string, n int) {
+	for i := 0; i < n; i++ {
+		if tell(base) == nil {
+			os.Exit(1)
+		}
+	}
+}
+
+// No body, nothing to close.
+func bodiless(base string, n int) {
+	for i := 0; i < n; i++ {
+		_, err := http.Head(base + "/bytes/8192") // bodiless
+		must(err)
+		_, err = http.Get(base + "/status/204")
+		must(err)
+		_, err = http.Get(base + "/bytes/0")
+		must(err)
+	}
+}
+
+func gzipForgotten(base string, n int) {
+	for i := 0; i < n; i++ {
+		_, err := http.Get(base + "/gzip/65536") // gzip-forgotten
+		must(err)
+	}
+}
+
+func gzipRead(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Get(base + "/gzip/65536") // gzip-read
+		must(err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(err)
+	}
+}
+
+func gzipClosed(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Get(base + "/gzip/65536") // gzip-closed
+		must(err)
+		finish(resp)
+	}
+}
+
+func timeoutForgotten(base string, n int) {
+	client := &http.Client{Timeout: 50 * time.Second}
+	for i := 0; i < n; i++ {
+		_, err := client.Get(base + "/bytes/8192") // timeout-forgotten
+		must(err)
+	}
+}
+
+func timeoutClosed(base string, n int) {
+	client := &http.Client{Timeout: 50 * time.Second}
+	for i := 0; i < n; i++ {
+		resp, err := client.Get(base + "/gzip/8192") // timeout-closed
+		must(err)
+		finish(resp)
+	}
+}
+
+// The timeout ends what was forgotten.
+func timeoutPast(base string, n int) {
+	client := &http.Client{Timeout: 3 * time.Second}
+	for i := 0; i < n; i++ {
+		_, err := client.Get(base + "/bytes/8192") // timeout-past
+		must(err)
+	}
+	time.Sleep(3 * time.Second)
+}
+
+func direct(base string) *http.Response {
+	req, err := http.NewRequest(http.MethodGet, base+"/bytes/8192", nil)
+	must(err)
+	resp, err := http.DefaultTransport.RoundTrip(req) // direct
+	must(err)
+	return resp
+}
+
+func directForgotten(base string, n int) {
+	for i := 0; i < n; i++ {
+		direct(base) // direct-forgotten
+	}
+}
+
+func directClosed(base string, n int) {
+	for i := 0; i < n; i++ {
+		finish(direct(base)) // direct-closed
+	}
+}
+
+func post(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Post(base+"/bytes/8192", "text/plain", bytes.NewReader(make([]byte, 100000))) // post
+		must(err)
+		finish(resp)
+	}
+}
+
+// TEST_PROXY carries a user and a secret.
+func proxied() *http.Client {
+	proxy, err := url.Parse(os.Getenv("TEST_PROXY"))
+	must(err)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = http.ProxyURL(proxy)
+	return &http.Client{Transport: transport}
+}
+
+func proxyForgotten(base string, n int) {
+	client := proxied()
+	for i := 0; i < n; i++ {
+		_, err := client.Get(base + "/bytes/8192") // proxy-forgotten
+		must(err)
+	}
+}
+
+func proxyClosed(base string, n int) {
+	client := proxied()
+	for i := 0; i < n; i++ {
+		resp, err := client.Get(base + "/bytes/8192") // proxy-closed
+		must(err)
+		finish(resp)
+	}
+}
+
+// A tunnel is no exchange: its stream is used and closed.
+func upgrade(base string, n int) {
+	for i := 0; i < n; i++ {
+		req, err := http.NewRequest(http.MethodGet, base+"/upgrade", nil)
+		must(err)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "echo")
+		resp, err := http.DefaultClient.Do(req) // upgrade
+		must(err)
+		stream := resp.Body.(io.ReadWriteCloser)
+		_, err = stream.Write([]byte("hello"))
+		must(err)
+		_, err = io.ReadFull(stream, make([]byte, 5))
+		must(err)
+		stream.Close()
+	}
+}
+
+// Requests that fail before there is a response have no body.
+func failures(base string, n int) {
+	for i := 0; i < n; i++ {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/hang", nil)
+		must(err)
+		if _, err := http.DefaultClient.Do(req); err == nil { // failures
+			os.Exit(1)
+		}
+		cancel()
+		if _, err := http.Get("http://127.0.0.1:1/"); err == nil {
+			os.Exit(1)
+		}
+	}
+}
+
+// Until the descriptors run out, then on; N errors are enough.
+func endless(base string, n int) {
+	for good, bad := 0, 0; bad < n; {
+		_, err := http.Get(base + "/bytes/8192") // endless
+		if err == nil {
+			good++
+		} else {
+			bad++
+			time.Sleep(time.Millisecond)
+		}
+		if bad == 1 && err != nil {
+			fmt.Printf("%d good\n", good)
+		}
+	}
+}
+
+func loop(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Get(base + "/bytes/100") // loop
+		must(err)
+		finish(resp)
+	}
+}
+
+type mode struct {
+	run    func(string, int)
+	n      int
+	linger bool
+}
+
+func main() {
+	modes := map[string]mode{
+		"redirect-forgotten":  {redirectForgotten, 5, false},
+		"redirect-closed":     {redirectClosed, 5, false},
+		"redirect-unfollowed": {redirectUnfollowed, 5, false},
+		"status-forgotten":    {statusForgotten, 5, false},
+		"bodiless":            {bodiless, 3, false},
+		"gzip-forgotten":      {gzipForgotten, 5, false},
+		"gzip-read":           {gzipRead, 5, false},
+		"gzip-closed":         {gzipClosed, 5, false},
+		"timeout-forgotten":   {timeoutForgotten, 5, false},
+		"timeout-closed":      {timeoutClosed, 5, false},
+		"timeout-past":        {timeoutPast, 5, false},
+		"direct-forgotten":    {directForgotten, 5, false},
+		"direct-closed":       {directClosed, 5, false},
+		"post":                {post, 5, false},
+		"proxy-forgotten":     {proxyForgotten, 5, false},
+		"proxy-closed":        {proxyClosed, 5, false},
+		"upgrade":             {upgrade, 3, false},
+		"failures":            {failures, 3, false},
+		"endless":             {endless, 20, true},
+		"loop":                {loop, 100000, false},
+	}
+	m, known := modes[os.Args[1]]
+	if !known {
+		fmt.Println("no such mode:", os.Args[1])
+		os.Exit(2)
+	}
+	if len(os.Args) > 3 {
+		n, err := strconv.Atoi(os.Args[3])
+		must(err)
+		m.n = n
+	}
+	m.run(os.Args[2], m.n)
+	time.Sleep(time.Second)
+	fmt.Printf("%s: %d goroutines\n", os.Args[1], runtime.NumGoroutine())
+	if m.linger {
+		time.Sleep(time.Minute)
+	}
+}
