@@ -10,6 +10,7 @@
 
 #define ROOM_NEEDED                                                                                \
     12288u /* libunwind's first way through new code takes 8 KiB, interning and the caller the rest */
+#define PAGE ((uintptr_t)4096)
 /* Below the main thread's stack the kernel leaves this much free, whatever its limit (mm/util.c, mmap_base). */
 #define MAIN_STACK_MOST (UINT64_C(64) << 20)
 
@@ -30,13 +31,15 @@ static bool is_main_stack(uintptr_t here) {
     return top - here < MAIN_STACK_MOST;
 }
 
-/* A signal handler's stack, or a coroutine's. */
+/* A signal handler's stack, or a coroutine's: every page is asked for, since what lies behind its guard page may be readable. */
 static bool has_room_elsewhere(uintptr_t here) {
     stack_t signals = {0};
     if (!sys_is_confined() && sys_call(SYS_sigaltstack, 0, &signals) == 0 &&
         signals.ss_flags & SS_ONSTACK)
         return here - (uintptr_t)signals.ss_sp >= ROOM_NEEDED;
-    return sys_is_readable(here - ROOM_NEEDED);
+    for (uintptr_t below = PAGE; below < ROOM_NEEDED + PAGE; below += PAGE)
+        if (!sys_is_readable((here - below) & ~(PAGE - 1))) return false;
+    return true;
 }
 
 void stack_refuse(void) {

@@ -155,12 +155,16 @@ static void fetch(void) {
     close(fd);
 }
 
-/* With pages around it that nobody may touch. */
+/* With pages around it that nobody may touch, and memory below those that anybody may. */
 static void *stack_of(size_t size) {
-    char *pages = mmap(NULL, size + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + 4096, size, PROT_READ | PROT_WRITE) != 0)
+    const size_t other = 16384, guard = 4096;
+    char *pages =
+        mmap(NULL, other + guard + size + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *stack = pages + other + guard;
+    if (pages == MAP_FAILED || mprotect(pages, other, PROT_READ | PROT_WRITE) != 0 ||
+        mprotect(stack, size, PROT_READ | PROT_WRITE) != 0)
         raw_die("mmap");
-    return pages + 4096;
+    return stack;
 }
 
 static void *fetch_in_thread(void *unused) {
