@@ -261,7 +261,7 @@ FUZZ_PROGRAMS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests
 fuzz-programs: $(FUZZ_PROGRAMS)
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/obj/recorder.a $(BUILD)/obj/analyzer.a
 	@mkdir -p $(@D)
-	$(call Q,link) $(CC) $(CFLAGS_UNIT) -fsanitize=fuzzer,address,undefined -DFUZZER -o $@ $(filter %.c %.a,$^) $(PRELOAD_LIBS) $(ANALYZER_LIBS)
+	$(call Q,link) $(CC) $(CFLAGS_UNIT) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c %.a,$^) $(PRELOAD_LIBS) $(ANALYZER_LIBS)
 
 fuzz: deps-lint $(BUILD)/config.mk
 	@mkdir -p $(BUILD)/fuzz && cp $(BUILD)/config.mk $(BUILD)/fuzz/

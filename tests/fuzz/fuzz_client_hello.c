@@ -1,6 +1,6 @@
 /*
  * Fuzzes the ClientHello parser: nothing is read outside, what is found lies inside, and a cut input
- * shows nothing that the whole one does not. Without FUZZER it replays the files it is given.
+ * shows nothing that the whole one does not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,21 +51,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(!cut.name || (offset(cut.name, start) == name && cut.name_length == whole.name_length));
     return 0;
 }
-
-#ifndef FUZZER
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        if (!file) {
-            perror(argv[i]);
-            return 2;
-        }
-        static uint8_t data[1 << 16];
-        const size_t size = fread(data, 1, sizeof data, file);
-        fclose(file);
-        LLVMFuzzerTestOneInput(data, size);
-    }
-    printf("%d inputs, nothing found\n", argc - 1);
-    return 0;
-}
-#endif

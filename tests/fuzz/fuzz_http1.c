@@ -2,8 +2,7 @@
  * Fuzzes HTTP/1 framing: whatever the bytes are, cutting the stream (and taking a send back)
  * changes nothing of what is said.
  *
- * Input: a byte of choices, a byte that decides the cuts, then the stream. Built without FUZZER it
- * replays the files it is given.
+ * Input: a byte of choices, a byte that decides the cuts, then the stream.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,21 +192,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(whole.answered == cut.answered);
     return 0;
 }
-
-#ifndef FUZZER
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        if (!file) {
-            perror(argv[i]);
-            return 2;
-        }
-        static uint8_t data[1 << 20];
-        const size_t size = fread(data, 1, sizeof data, file);
-        fclose(file);
-        LLVMFuzzerTestOneInput(data, size);
-    }
-    printf("%d inputs, nothing found\n", argc - 1);
-    return 0;
-}
-#endif

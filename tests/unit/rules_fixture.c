@@ -1,5 +1,6 @@
 /* What the tests of the rules share. */
 #include "tests/unit/rules_fixture.h"
+#include "tests/unit/suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,10 +92,5 @@ int rules_fixture_run(const char *suite, const TTest *const *tests) {
     tcase_add_checked_fixture(cases, setup, teardown);
     for (size_t i = 0; tests[i]; i++)
         tcase_add_test(cases, tests[i]);
-    SRunner *runner = srunner_create(all);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(all);
 }

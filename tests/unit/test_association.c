@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 #include "track/association.h"
 
@@ -70,10 +71,5 @@ int main(void) {
     tcase_add_test(tests, a_full_table_gives_up_the_stale_first);
     tcase_add_test(tests, threads_do_not_disturb_each_other);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

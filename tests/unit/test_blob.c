@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "launch/blob.h"
+#include "tests/unit/suite.h"
 
 static size_t own_size(void) {
     return blob_bytes_size;
@@ -198,10 +199,5 @@ int main(void) {
     tcase_add_test(tests, what_only_a_loader_could_do);
     tcase_add_test(tests, damaged_ones);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

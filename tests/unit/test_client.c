@@ -1,4 +1,5 @@
 /* Client handles as the recorder follows them: made before and after there is a trace, used, freed, too many, by many threads. */
+#include "tests/unit/suite.h"
 #include "track/client.h"
 
 #include <check.h>
@@ -314,10 +315,5 @@ int main(void) {
     tcase_add_checked_fixture(cases, begin, end);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(cases, tests[i]);
-    SRunner *runner = srunner_create(all);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(all);
 }

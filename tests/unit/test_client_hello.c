@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/unit/hello.h"
+#include "tests/unit/suite.h"
 #include "track/client_hello.h"
 
 /* A copy of the bytes that ends where no byte may be read any more. */
@@ -125,10 +126,5 @@ int main(void) {
     tcase_add_test(tests, what_is_no_hello_is_none);
     tcase_add_test(tests, a_name_beyond_the_record_does_not_count);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "record/options.h"
+#include "tests/unit/suite.h"
 #include "track/flow.h"
 #include "track/handle.h"
 #include "track/process.h"
@@ -354,10 +355,5 @@ int main(void) {
     tcase_add_test(tests, bytes_that_nobody_could_look_at);
     tcase_add_test(tests, a_million_paths_leave_room_for_the_hosts);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "launch/go_program.h"
 #include "launch/target.h"
+#include "tests/unit/suite.h"
 
 /* A static program: headers, note, function table and names in one segment, the data with the build information in another. */
 enum { NOTE = 512, TABLE = 600, NAMES = 640, DATA = 1024, SIZE = 1200 };
@@ -200,10 +201,5 @@ int main(void) {
     tcase_add_test(tests, packed_ones);
     tcase_add_test(tests, damaged_ones);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

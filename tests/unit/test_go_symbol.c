@@ -13,6 +13,7 @@
 #include "httpleak/trace.h"
 #include "symbol/go_table.h"
 #include "symbol/symbol.h"
+#include "tests/unit/suite.h"
 
 #define SOURCE "tests/programs/go/symbols/main.go"
 
@@ -294,12 +295,7 @@ int main(void) {
         tcase_add_loop_test(tests, frames_are_those_of_the_runtime, 0, (int)toolchain_count);
         tcase_add_loop_test(tests, damaged_files_name_less_and_no_more, 0, 2);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    const int status = suite_run(suite);
     remove_directory();
-    return failed ? 1 : 0;
+    return status;
 }

@@ -5,6 +5,7 @@
 
 #include "golang/engine.h"
 #include "golang/words.h"
+#include "tests/unit/suite.h"
 
 /* ---- the table of functions ---- */
 
@@ -241,10 +242,5 @@ int main(void) {
     tcase_add_test(tests, reasons_fit);
     tcase_add_test(tests, this_program_is_none_of_go);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

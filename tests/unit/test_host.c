@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/suite.h"
 #include "track/host.h"
 
 static struct sockaddr_in v4(const char *text) {
@@ -103,10 +104,5 @@ int main(void) {
     tcase_add_test(tests, the_ring_forgets_the_oldest_and_a_small_buffer_gets_nothing);
     tcase_add_loop_test(tests, authorities_split, 0, sizeof splits / sizeof splits[0]);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

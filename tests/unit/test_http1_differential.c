@@ -10,6 +10,7 @@
 
 #include "http/http1.h"
 #include "tests/unit/http1_generate.h"
+#include "tests/unit/suite.h"
 
 enum { ROUNDS = 12, STREAMS = 1000, MESSAGES = 64 }; /* rounds of each direction */
 
@@ -336,10 +337,5 @@ int main(void) {
     tcase_add_loop_test(tests, requests, 0, ROUNDS);
     tcase_add_loop_test(tests, responses, 0, ROUNDS);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

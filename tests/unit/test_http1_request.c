@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/unit/http1_log.h"
+#include "tests/unit/suite.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_LOG "start head(GET / @a) end "
@@ -418,10 +419,5 @@ int main(void) {
     tcase_add_test(tests, unseen_bytes_inside_a_counted_body);
     tcase_add_test(tests, unseen_bytes_anywhere_else);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

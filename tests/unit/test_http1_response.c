@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/unit/http1_log.h"
+#include "tests/unit/suite.h"
 
 #define CASE(n, a, b, l)                                                                           \
     { .name = (n), .asked = (a), .bytes = (b), .len = sizeof(b) - 1, .log = (l) }
@@ -350,10 +351,5 @@ int main(void) {
     tcase_add_test(tests, unseen_bytes_anywhere_else);
     tcase_add_test(tests, bytes_behind_the_end_are_not_believed);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/unit/http2_log.h"
+#include "tests/unit/suite.h"
 
 static struct http2_bytes b;
 
@@ -376,10 +377,5 @@ int main(void) {
     tcase_add_test(tests, unseen_bytes_are_payload_or_nothing);
     tcase_add_test(tests, without_memory_it_is_blind);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 #include "http/http2.h"
 #include "tests/unit/http1_log.h"
 #include "tests/unit/http2_log.h"
+#include "tests/unit/suite.h"
 
 enum { TALKS = 400, STREAMS = 40, STEPS = 120 };
 
@@ -444,10 +445,5 @@ int main(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, it_says_what_nghttp2_says);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

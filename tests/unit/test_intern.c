@@ -12,6 +12,7 @@
 
 #include "record/intern.h"
 #include "record/options.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static const struct trace_string *string_of(uint32_t id) {
@@ -414,10 +415,5 @@ int main(void) {
     tcase_add_test(tests, the_recorder_is_in_no_stack);
     tcase_add_test(tests, no_deeper_than_asked);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "record/interpreter/frame.h"
 #include "record/interpreter/memory.h"
 #include "record/interpreter/python.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static struct frame_text text(const char *s) {
@@ -259,10 +260,5 @@ int main(void) {
     tcase_add_test(tests, lines_by_any_bytes);
     tcase_add_test(tests, memory_that_cannot_be_read);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

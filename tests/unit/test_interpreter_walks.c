@@ -11,6 +11,7 @@
 #include "record/interpreter/memory.h"
 #include "record/interpreter/php.h"
 #include "record/interpreter/python.h"
+#include "tests/unit/suite.h"
 
 static struct frame_text text(const char *s) {
     return (struct frame_text){s, strlen(s)};
@@ -355,10 +356,5 @@ int main(void) {
     tcase_add_test(tests, php_frames_are_walked);
     tcase_add_test(tests, php_with_wild_pointers_never_faults);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

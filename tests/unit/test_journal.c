@@ -11,6 +11,7 @@
 
 #include "record/trace.h"
 #include "record/trace_file.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static struct trace_region *ring(void) {
@@ -257,10 +258,5 @@ int main(void) {
     tcase_add_test(tests, threads_around_a_small_ring);
     tcase_add_test(tests, a_signal_handler_may_append);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

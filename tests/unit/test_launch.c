@@ -18,6 +18,7 @@
 #include "launch/library.h"
 #include "launch/target.h"
 #include "launch/traces.h"
+#include "tests/unit/suite.h"
 
 static char home[] = "/tmp/httpleak-launch-XXXXXX";
 
@@ -398,10 +399,5 @@ int main(void) {
     tcase_add_test(tests, a_template_of_the_user);
     tcase_add_test(tests, places_that_cannot_be);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

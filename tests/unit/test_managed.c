@@ -5,6 +5,7 @@
 
 #include "record/intern.h"
 #include "record/trace.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 #include "trace/replay.h"
 #include "track/managed.h"
@@ -431,10 +432,5 @@ int main(void) {
     tcase_add_test(tests, a_full_bucket_says_so);
     tcase_add_test(tests, one_of_many_claims_a_key);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

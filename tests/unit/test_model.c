@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "model/model.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_builder.h"
 
 static struct builder *trace;
@@ -247,10 +248,5 @@ int main(void) {
     tcase_add_test(tests, threads_of_other_protocols_are_no_workers);
     tcase_add_test(tests, links_that_lead_nowhere_are_errors);
     tcase_add_test(tests, history_starts_where_the_ring_does);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "cmd/verb.h"
 #include "rules/rules.h"
+#include "tests/unit/suite.h"
 
 /*
  * Parses a command line given as one string, words separated by spaces; the verb is its first word.
@@ -192,10 +193,5 @@ int main(void) {
     tcase_add_test(tests, exit_statuses_of_wrong_usage);
     tcase_add_test(tests, help_tells_every_verb_and_option);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "patch/decode.h"
 #include "patch/function.h"
 #include "patch/room.h"
+#include "tests/unit/suite.h"
 
 /* ---- lengths ---- */
 
@@ -269,10 +270,5 @@ int main(void) {
     tcase_add_test(tests, room_is_within_reach);
     tcase_add_test(tests, a_jump_reaches_two_gigabytes);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

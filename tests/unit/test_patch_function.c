@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "patch/function.h"
+#include "tests/unit/suite.h"
 
 typedef long function(long);
 
@@ -104,10 +105,5 @@ int main(void) {
     tcase_add_test(tests, a_call_returns_behind_the_patch);
     tcase_add_test(tests, what_cannot_be_moved_keeps_all_as_they_are);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

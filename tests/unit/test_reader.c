@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_builder.h"
 #include "trace/reader.h"
 #include "trace/replay.h"
@@ -462,10 +463,5 @@ int main(void) {
     tcase_add_test(tests, replay_equals_slots_and_counters);
     tcase_add_test(tests, replay_finds_each_difference);
     tcase_add_test(tests, replay_of_a_wrapped_journal_says_so);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "record/options.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static unsigned lines_said(void) {
@@ -173,10 +174,5 @@ int main(void) {
     tcase_add_test(tests, a_path_of_any_length_is_safe);
     tcase_add_loop_test(tests, programs_are_chosen_by_name, 0, COUNT(programs));
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "httpleak/trace.h"
 #include "symbol/perf_map.h"
 #include "symbol/symbol.h"
+#include "tests/unit/suite.h"
 
 START_TEST(kinds_of_files) {
     static const struct {
@@ -195,10 +196,5 @@ int main(void) {
     tcase_add_test(tests, maps_are_read);
     tcase_add_test(tests, switches_are_known);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "record/trace.h"
 #include "record/trace_file.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static uint64_t lost(enum trace_lost kind) {
@@ -247,10 +248,5 @@ int main(void) {
     tcase_add_test(tests, threads_never_share_a_slot);
     tcase_add_test(tests, threads_never_share_a_record);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

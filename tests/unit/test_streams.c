@@ -10,6 +10,7 @@
 
 #include "record/options.h"
 #include "tests/unit/http2_log.h"
+#include "tests/unit/suite.h"
 #include "track/process.h"
 #include "track/stream_table.h"
 #include "track/streams.h"
@@ -603,10 +604,5 @@ int main(void) {
     tcase_add_loop_test(tests, what_cannot_be_makes_it_blind, 0, (int)(sizeof bad / sizeof *bad));
     tcase_add_test(tests, unseen_bytes_are_payload_or_nothing);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "httpleak/trace.h"
 #include "symbol/demangle.h"
 #include "symbol/symbol.h"
+#include "tests/unit/suite.h"
 
 static struct {
     uintptr_t base;
@@ -327,10 +328,5 @@ int main(void) {
     tcase_add_test(tests, sources_of_others_in_the_users_module);
     tcase_add_test(tests, where_a_stack_starts);
     tcase_add_test(tests, demangled_names);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

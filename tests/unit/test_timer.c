@@ -5,6 +5,7 @@
 
 #include "record/trace.h"
 #include "record/trace_file.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 #include "track/timer.h"
 
@@ -155,10 +156,5 @@ int main(void) {
     tcase_add_test(tests, without_a_trace_they_are_only_known);
     tcase_add_test(tests, a_full_table);
     tcase_add_test(tests, several_threads);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "record/options.h"
 #include "tests/unit/hello.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 #include "track/association.h"
 #include "track/flow.h"
@@ -488,10 +489,5 @@ int main(void) {
     tcase_add_test(tests, a_freed_object_is_in_no_call);
     tcase_add_test(tests, a_call_on_another_connection_is_not_nested);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "interpose/loaded.c"   /* NOLINT: wrappers are in no archive */
 #include "interpose/tls_real.c" /* NOLINT: wrappers are in no archive */
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 
 /* This program carries no TLS library of its own. */
@@ -260,10 +261,5 @@ int main(void) {
     tcase_add_test(tests, after_dlclose_it_is_looked_for_anew);
     tcase_add_test(tests, threads_see_whole_entries);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -22,6 +22,7 @@
 #include "record/summary.h"
 #include "record/trace.h"
 #include "record/trace_file.h"
+#include "tests/unit/suite.h"
 #include "trace_place.h"
 
 static const char *place(const char *name) {
@@ -494,10 +495,5 @@ int main(void) {
     tcase_add_test(tests, the_summary_comes_once_and_only_with_http);
     tcase_add_test(tests, standard_error_that_became_something_else);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

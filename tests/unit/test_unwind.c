@@ -11,6 +11,8 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 
+#include "tests/unit/suite.h"
+
 static int last_depth;
 
 static int take_stack(void) {
@@ -126,10 +128,5 @@ int main(void) {
     TCase *cases = tcase_create("guest");
     add_tests(cases);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

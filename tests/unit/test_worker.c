@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "record/sys.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 #include "track/process.h"
 #include "track/wait.h"
@@ -409,10 +410,5 @@ int main(void) {
     for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(cases, tests[i]);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
