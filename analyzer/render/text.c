@@ -68,7 +68,10 @@ static void write_process(const struct report_process *process, const struct pap
         line_add(&line, "a process that had not begun to record");
     switch (process->end) {
     case REPORT_END_RUNNING: line_add(&line, ", still running"); break;
-    case REPORT_END_LOST: line_add(&line, ", gone without a word (killed?)"); break;
+    case REPORT_END_LOST: /* what could not be entered could not say how it ended either */
+        line_add(&line, process->blind_count ? ", its end was not seen"
+                                             : ", gone without a word (killed?)");
+        break;
     case REPORT_END_EXEC: line_add(&line, ", became another program (exec)"); break;
     case REPORT_END_SIGNAL:
         if (process->status_known)

@@ -123,6 +123,12 @@ def by_a_script(scratch, version):
     equal("unclosed", result.report["totals"]["bodies"]["unclosed"], 5)
     equal("roots", go_puzzle.roots(result.report), [("unclosed-body", "error", 5)])
     go_puzzle.judge_workers(result.report, 11, False)
+    result = scratch.preloaded(["/bin/sh", "-c", f"{binary} {url} neither; echo done"])
+    check(b"neither: 11 goroutines\ndone\n" == result.output, lambda: f"{result.output!r}")
+    equal("verdict, by LD_PRELOAD alone", result.report["verdict"], "no-leak-seen")
+    text = harness.report_run(result.traces).stdout.decode()
+    for part in ("its end was not seen", "out of LD_PRELOAD's reach", "[blind]"):
+        check(part in " ".join(text.split()), lambda: text)
 
 
 def alone_http2(scratch, version):
