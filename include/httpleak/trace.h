@@ -283,6 +283,7 @@ enum trace_body_framing { TRACE_FRAMING_LENGTH = 1, TRACE_FRAMING_CHUNKED = 2, T
 #define TRACE_BODY_GO (1u << 8)              /* told by Go hooks: drained, closed and read attempts are the handle's; asker and reader
                                                 are goroutine ids (low 32 bits) */
 #define TRACE_BODY_STREAM (1u << 9)          /* of an HTTP/2 stream: stream_id, and there may be others on its connection */
+#define TRACE_BODY_COLLECTED (1u << 10)      /* its handle was collected: the address belongs to another body by now */
 
 struct trace_body { /* 192 bytes */
     /* line 0 */

@@ -45,15 +45,17 @@ static void body_leave(struct managed_body *b) {
     managed_release(&bodies, place_of(b));
 }
 
-/* The last one out. */
-static void leave(uint32_t place, uint64_t todo) {
-    const struct managed_body *b = body_at(place);
-    if (!(todo & BODY_SLOT) || !trace) return;
-    struct trace_body *slot = slot_of(b);
+static void give_slot(uint32_t index) {
+    struct trace_body *slot = &trace->bodies[index];
     slot_begin(&slot->seq);
     slot->state = TRACE_BODY_FREE;
     slot_end(&slot->seq);
-    slot_give(TRACE_REGION_BODY, b->slot);
+    slot_give(TRACE_REGION_BODY, index);
+}
+
+/* The last one out. */
+static void leave(uint32_t place, uint64_t todo) {
+    if ((todo & BODY_SLOT) && trace) give_slot(body_at(place)->slot);
 }
 
 /* ---- opening ---- */
@@ -80,6 +82,8 @@ static bool make_room(uint64_t key) {
 static uint32_t claim(uint64_t key) {
     struct managed_body *old = managed_pin_key(&bodies, key);
     if (old) { /* collected without a close */
+        if (old->state == BODY_READABLE)
+            __atomic_fetch_or(&slot_of(old)->flags, TRACE_BODY_COLLECTED, __ATOMIC_RELEASE);
         forget(old);
         body_leave(old);
     }
@@ -224,17 +228,12 @@ static void exchange_over(const struct managed_body *b, uint64_t now) {
     managed_connection_leave(c);
 }
 
-/* Pinned. The first one that says how it ended is right. */
-static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t goid, uint64_t now) {
+/* Counts the end of a body and notes it. */
+static void count_end(const struct trace_body *slot, enum managed_outcome outcome, bool unclosed,
+                      uint64_t goid, uint64_t now) {
     static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
                                      TRACE_EVENT_BODY_FAILED};
-    uint32_t readable = BODY_READABLE;
-    if (!__atomic_compare_exchange_n(&b->state, &readable, BODY_ENDING, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_RELAXED))
-        return;
-    struct trace_body *slot = slot_of(b);
-    struct trace_site *site = site_at(b->site);
-    const bool unclosed = outcome == MANAGED_DRAINED && !(managed_flags(&b->guard) & BODY_CLOSED);
+    struct trace_site *site = site_at(slot->site);
     counter_add(outcome == MANAGED_DRAINED     ? &site->bodies_drained
                 : outcome == MANAGED_DISCARDED ? &site->bodies_discarded
                                                : &site->bodies_failed,
@@ -243,10 +242,20 @@ static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t g
     if (unclosed || outcome == MANAGED_DISCARDED) remember(site, slot, now);
     struct trace_event event = {.type = types[outcome],
                                 .flags = TRACE_EVENT_EXCHANGE,
-                                .object = b->id,
+                                .object = slot->id,
                                 .a = slot->bytes_read,
                                 .b = slot->max_stall_ns};
-    managed_note(&event, b->connection, now, goid);
+    managed_note(&event, slot->connection_id, now, goid);
+}
+
+/* Pinned. The first one that says how it ended is right. */
+static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t goid, uint64_t now) {
+    uint32_t readable = BODY_READABLE;
+    if (!__atomic_compare_exchange_n(&b->state, &readable, BODY_ENDING, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED))
+        return;
+    const bool unclosed = outcome == MANAGED_DRAINED && !(managed_flags(&b->guard) & BODY_CLOSED);
+    count_end(slot_of(b), outcome, unclosed, goid, now);
     exchange_over(b, now);
     __atomic_store_n(&b->state, unclosed ? BODY_UNCLOSED : BODY_OVER, __ATOMIC_SEQ_CST);
     managed_mark(&b->guard, BODY_SLOT);
@@ -271,6 +280,19 @@ void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now) {
         if (__atomic_load_n(&b->reads, __ATOMIC_SEQ_CST) == 0) end(b, MANAGED_DISCARDED, 0, now);
     }
     body_leave(b);
+}
+
+void managed_body_collected(const struct trace_connection *connection, uint64_t now) {
+    const uint64_t index = connection->body_slot - 1u;
+    if (connection->body_slot == 0 || index >= trace->header->regions[TRACE_REGION_BODY].used)
+        return;
+    const struct trace_body *slot = &trace->bodies[index];
+    /* Nobody but its connection can end it: no handle leads there any more. */
+    if (slot->id != connection->body_id || slot->state != TRACE_BODY_OPEN ||
+        !(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED))
+        return;
+    count_end(slot, MANAGED_DISCARDED, false, 0, now);
+    give_slot((uint32_t)index);
 }
 
 /* ---- the handle ---- */

@@ -178,7 +178,10 @@ void managed_connection_withdraw(struct managed_connection *c) {
 static void write_end(struct managed_connection *c) {
     struct trace_connection *slot = connection_slot(c);
     const uint64_t now = clock_coarse(), body = __atomic_load_n(&c->body, __ATOMIC_ACQUIRE);
-    if (body) managed_body_orphaned(body, c->id, now);
+    if (body) {
+        managed_body_orphaned(body, c->id, now);
+        managed_body_collected(slot, now);
+    }
     counter_add(&site_at(slot->site)->connections_closed, 1);
     struct trace_event event = {
         .type = TRACE_EVENT_CONNECTION_CLOSE, .a = (uint64_t)slot->fd, .b = slot->site};

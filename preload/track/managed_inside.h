@@ -47,6 +47,8 @@ static inline bool connection_is_open(const struct managed_connection *c) {
 void managed_exchange_done(struct managed_connection *, uint64_t now);
 /* Its connection went away: an open body that nobody reads right now is discarded; who reads one decides with his result. */
 void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now);
+/* The same for one whose handle was collected, and its address used again: only the connection still knows it. */
+void managed_body_collected(const struct trace_connection *, uint64_t now);
 
 void managed_bodies_reset(void);
 void managed_workers_reset(void);

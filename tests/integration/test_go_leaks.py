@@ -110,6 +110,18 @@ def ways(scratch, version, build, kind):
     check(not errors, lambda: "\n".join(errors))
 
 
+def collected(scratch, version):
+    """What the timeout gives up was collected before, and its address used for later bodies: it counts all the same."""
+    result = scratch.run(
+        [golang.build(version, "default", "leaks"), "timeout-past", origin.base("https"), "40"],
+        env={**environment(), "GOGC": "5"},
+    )
+    equal("goroutines", go_puzzle.goroutines(result), [1])
+    equal("bodies", keys(result.report["totals"]["bodies"]), (40, 0, 40, 0, 0))
+    check(go_puzzle.roots(result.report) == [("discarded-body", "note", 40)], lambda: brief(result.report))
+    harness.replays(result.traces)
+
+
 def failures(scratch, version):
     """Requests without a response leave nothing."""
     result = scratch.run(
@@ -210,6 +222,7 @@ VERSIONS = golang.VERSIONS if harness.LONG else golang.ENDS
 for go_version in VERSIONS:
     for go_kind in ("http", "https"):
         suite.test(f"Go {go_version}, {go_kind}", go_version, "default", go_kind)(ways)
+    suite.test(f"Go {go_version}: collected, then given up", go_version)(collected)
     suite.test(f"Go {go_version}: requests that fail", go_version)(failures)
     suite.test(f"Go {go_version}: endless, without Close", go_version)(endless)
     suite.test(f"Go {go_version}: a loop with Close", go_version)(clean_loop)

@@ -238,6 +238,23 @@ START_TEST(a_known_address_is_a_new_body) {
 }
 END_TEST
 
+/* ... until its connection goes: a Client's timeout closes it long after the body was collected. */
+START_TEST(collected_and_then_given_up_with_its_connection) {
+    const uint64_t other = TRANSPORT + 4096;
+    connect_to(TRANSPORT);
+    connect_to(other);
+    get(TRANSPORT, HANDLE);
+    get(other, HANDLE);
+    check_bodies(0, 0, 0, 0, 2);
+    managed_connection_close(TRANSPORT);
+    check_bodies(0, 0, 1, 0, 1);
+    ck_assert_uint_eq(open_connections(), 1);
+    managed_connection_close(other);
+    check_bodies(0, 0, 2, 0, 0);
+    check_replay();
+}
+END_TEST
+
 START_TEST(answers_without_a_body) {
     connect_to(TRANSPORT);
     struct managed_exchange e = ask(TRANSPORT, 7);
@@ -424,6 +441,7 @@ int main(void) {
     tcase_add_test(tests, failed_by_the_network);
     tcase_add_test(tests, closed_and_drained_later);
     tcase_add_test(tests, a_known_address_is_a_new_body);
+    tcase_add_test(tests, collected_and_then_given_up_with_its_connection);
     tcase_add_test(tests, answers_without_a_body);
     tcase_add_test(tests, workers_and_reservations);
     tcase_add_test(tests, threads_count_exactly);
