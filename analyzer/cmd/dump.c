@@ -67,9 +67,14 @@ static void dump_journal(struct trace_file *file) {
         dump_number("connection", e.connection);
         dump_number("object", e.object);
         dump_size("a", e.a);
-        dump_number("b", e.b);
+        dump_number("b", e.type == TRACE_EVENT_BODY_OPEN ? trace_event_site(&e) : e.b);
         dump_number("stack", e.stack);
-        dump_number("arg", e.arg);
+        dump_number("arg", e.type == TRACE_EVENT_BODY_OPEN ? trace_event_framing(&e) : e.arg);
+        dump_number("flags", e.flags);
+        if (e.type == TRACE_EVENT_BODY_OPEN && e.flags & TRACE_EVENT_ANSWER) {
+            dump_number("number", trace_event_number(&e));
+            dump_number("status", trace_event_status(&e));
+        }
         if (e.type == TRACE_EVENT_REQUEST) {
             dump_string(file, "method", (uint32_t)e.a);
             dump_string(file, "path", (uint32_t)e.b);

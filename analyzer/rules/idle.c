@@ -89,6 +89,8 @@ static void idle_bursts(struct model_process *process, struct idle_host *hosts, 
         if (!seen) break;
         const struct model_connection *live = process_connection(process, event.connection);
         if (live) seen->host = live->host->order + 1;
+        if (event.flags & TRACE_EVENT_EXCHANGE)
+            idle_count(hosts, count, seen, false, event.time_ns);
         switch (event.type) {
         case TRACE_EVENT_CONNECTION_HOST:
             if (event.a < process->host_count && process->hosts[event.a])

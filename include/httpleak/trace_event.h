@@ -47,12 +47,13 @@ enum trace_event_type {
 /* event.flags: several transitions in one record, where a client's hooks tell them at once */
 #define TRACE_EVENT_HANDLE (1u << 0)   /* BODY_OPEN: with a handle; no HANDLE_OPEN comes */
 #define TRACE_EVENT_EXCHANGE (1u << 1) /* BODY_DRAINED, _DISCARDED, _FAILED: the exchange is complete; no RESPONSE_END comes */
+#define TRACE_EVENT_ANSWER (1u << 2)   /* BODY_OPEN: with what RESPONSE says; no RESPONSE comes. See trace_event_status and below */
 
 struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p % (size / 64) */
     uint64_t seq;     /* p + 1, written last with release order; anything else: overwritten, being written, or torn */
     uint64_t time_ns;
     uint16_t type;
-    uint16_t flags;   /* TRACE_EVENT_HANDLE, _EXCHANGE */
+    uint16_t flags;   /* TRACE_EVENT_HANDLE, _EXCHANGE, _ANSWER */
     uint32_t tid;
     uint64_t connection; /* id, 0: none */
     uint64_t object;
@@ -62,6 +63,21 @@ struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p %
     uint16_t arg;
     uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 */
 };
+
+/* BODY_OPEN with TRACE_EVENT_ANSWER: the status above the framing, the response's number above the site. */
+#define TRACE_EVENT_FRAMING_BITS 4
+static inline uint16_t trace_event_framing(const struct trace_event *e) {
+    return e->arg & ((1u << TRACE_EVENT_FRAMING_BITS) - 1);
+}
+static inline uint16_t trace_event_status(const struct trace_event *e) {
+    return e->flags & TRACE_EVENT_ANSWER ? e->arg >> TRACE_EVENT_FRAMING_BITS : 0;
+}
+static inline uint32_t trace_event_site(const struct trace_event *e) {
+    return (uint32_t)e->b;
+}
+static inline uint32_t trace_event_number(const struct trace_event *e) {
+    return e->flags & TRACE_EVENT_ANSWER ? (uint32_t)(e->b >> 32) : 0;
+}
 
 /* Guards a record against a writer that slept through a whole lap of the ring. Pure. */
 static inline uint16_t trace_event_check(const struct trace_event *e) {

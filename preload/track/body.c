@@ -36,7 +36,7 @@ static void show_body(struct connection *c, uint32_t place, uint64_t id) {
 }
 
 struct trace_body *body_new(struct connection *c, const struct exchange *exchange,
-                            const struct http1_response_head *head, uint64_t now) {
+                            const struct http1_response_head *head, uint64_t number, uint64_t now) {
     const uint32_t index = slot_take(TRACE_REGION_BODY);
     if (index == UINT32_MAX) return NULL;
     struct trace_body *body = &trace->bodies[index];
@@ -60,20 +60,24 @@ struct trace_body *body_new(struct connection *c, const struct exchange *exchang
     body->bursts = 1;
     body->state = TRACE_BODY_OPEN;
     slot_end(&body->seq);
-    struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN,
-                                .object = body->id,
-                                .a = body->expected,
-                                .b = body->site,
-                                .stack = body->request_stack,
-                                .arg = body->framing};
+    struct trace_event event = {
+        .type = TRACE_EVENT_BODY_OPEN,
+        .flags = TRACE_EVENT_ANSWER,
+        .object = body->id,
+        .a = body->expected,
+        .b = number << 32 | body->site,
+        .stack = body->request_stack,
+        .arg = (uint16_t)(head->status << TRACE_EVENT_FRAMING_BITS | body->framing)};
     connection_note(c, &event, now);
     return body;
 }
 
-void body_open(struct connection *c, const struct exchange *exchange,
-               const struct http1_response_head *head, uint64_t now) {
-    c->body = body_new(c, exchange, head, now);
-    if (c->body) show_body(c, (uint32_t)(c->body - trace->bodies) + 1, c->body->id);
+bool body_open(struct connection *c, const struct exchange *exchange,
+               const struct http1_response_head *head, uint64_t number, uint64_t now) {
+    c->body = body_new(c, exchange, head, number, now);
+    if (!c->body) return false;
+    show_body(c, (uint32_t)(c->body - trace->bodies) + 1, c->body->id);
+    return true;
 }
 
 void body_took(struct trace_body *body, uint64_t bytes, uint64_t stall_ns, uint64_t now) {
@@ -111,7 +115,7 @@ void body_drop(struct trace_body *body) {
 }
 
 void body_over(struct connection *c, struct trace_body *body, enum body_outcome outcome,
-               uint64_t now) {
+               bool answered, uint64_t now) {
     static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
                                      TRACE_EVENT_BODY_FAILED};
     struct trace_site *site = site_at(body->site);
@@ -122,8 +126,11 @@ void body_over(struct connection *c, struct trace_body *body, enum body_outcome 
     const uint32_t flags = __atomic_load_n(&body->flags, __ATOMIC_ACQUIRE);
     if (outcome == BODY_DISCARDED) body_sample(site, body, now);
     /* The journal first: who replays it must see the end before what a late handle makes of it. */
-    struct trace_event event = {
-        .type = types[outcome], .object = body->id, .a = body->bytes_read, .b = body->max_stall_ns};
+    struct trace_event event = {.type = types[outcome],
+                                .flags = answered ? TRACE_EVENT_EXCHANGE : 0,
+                                .object = body->id,
+                                .a = body->bytes_read,
+                                .b = body->max_stall_ns};
     connection_note(c, &event, now);
     if (flags & TRACE_BODY_HANDLE_SEEN) {
         if (handle_body_ended((const void *)(uintptr_t)body->handle, body->id,
@@ -137,12 +144,13 @@ void body_over(struct connection *c, struct trace_body *body, enum body_outcome 
     body_drop(body);
 }
 
-void body_end(struct connection *c, enum body_outcome outcome, uint64_t now) {
+bool body_end(struct connection *c, enum body_outcome outcome, bool answered, uint64_t now) {
     struct trace_body *body = c->body;
-    if (!body) return;
+    if (!body) return false;
     show_body(c, 0, 0);
     c->body = NULL;
-    body_over(c, body, outcome, now);
+    body_over(c, body, outcome, answered, now);
+    return true;
 }
 
 void body_withdraw(struct connection *c) {

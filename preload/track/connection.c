@@ -293,7 +293,7 @@ void connection_end_now(struct connection *c) {
         break;
     default:
         if (c->wire == WIRE_BLIND) body_withdraw(c);
-        body_end(c, BODY_DISCARDED, now);
+        body_end(c, BODY_DISCARDED, false, now);
         counter_add(&site_at(slot->site)->connections_closed, 1);
         if (is_opaque(c)) counter_add(&site_at(slot->site)->connections_opaque, 1);
         event.arg = how == END_FOUND_CLOSED;

@@ -143,21 +143,22 @@ void exchange_refused(struct connection *c, const struct exchange *exchange, uin
     connection_unlock_write(c);
 }
 
-void exchange_answered(struct connection *c, uint64_t number, uint64_t now) {
+void exchange_answered(struct connection *c, uint64_t number, bool said, uint64_t now) {
     struct trace_connection *slot = c->slot;
     slot_begin(&slot->read_seq);
     slot->responses++;
     slot_end(&slot->read_seq);
+    if (said) return;
     struct trace_event event = {.type = TRACE_EVENT_RESPONSE_END, .object = number};
     connection_note(c, &event, now);
 }
 
-void exchange_done(struct connection *c, uint64_t now) {
+void exchange_done(struct connection *c, bool said, uint64_t now) {
     const bool locked = connection_lock_write(c);
     const uint32_t tail = c->ring_tail + 1;
     __atomic_store_n(&c->ring_tail, tail, __ATOMIC_RELEASE);
     struct exchange *next = tail != c->ring_head ? ring_at(c, tail) : NULL;
     exchange_show_pending(c, next && next->committed ? next : NULL, next ? 0 : now);
     if (locked) connection_unlock_write(c);
-    exchange_answered(c, c->slot->responses + 1, now);
+    exchange_answered(c, c->slot->responses + 1, said, now);
 }

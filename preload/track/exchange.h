@@ -18,15 +18,15 @@ void exchange_describe(struct connection *, struct exchange *, const struct http
 void exchange_count(struct connection *, struct exchange *, bool oldest);
 /* The slot's line of the oldest unanswered request; NULL: there is none, idle since then (0: not idle). */
 void exchange_show_pending(struct connection *, const struct exchange *, uint64_t idle_since);
-/* One more is answered; number: which request of the connection it was. */
-void exchange_answered(struct connection *, uint64_t number, uint64_t now);
+/* One more is answered; number: which request of the connection it was. said: the end of its body told the journal. */
+void exchange_answered(struct connection *, uint64_t number, bool said, uint64_t now);
 /* Inside the writing half: counts those of [from, ring_head) that are not yet. */
 void exchange_commit(struct connection *, uint32_t from);
 /* Inside the reading half: the oldest outstanding one, committed by now; NULL if nobody asked. */
 struct exchange *exchange_oldest(struct connection *);
 /* Inside the reading half: it got an answer that grants nothing. A CONNECT is an exchange then, and no tunnel (RFC 9110 9.3.6). */
 void exchange_refused(struct connection *, const struct exchange *, uint64_t now);
-/* Inside the reading half: its response is complete. */
-void exchange_done(struct connection *, uint64_t now);
+/* Inside the reading half: its response is complete; said as above. */
+void exchange_done(struct connection *, bool said, uint64_t now);
 
 #endif

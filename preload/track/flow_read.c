@@ -29,17 +29,21 @@ static void response_head(void *context, const struct http1_response_head *head)
     slot_begin(&c->slot->read_seq);
     c->slot->last_status = head->status;
     slot_end(&c->slot->read_seq);
-    struct trace_event event = {
-        .type = TRACE_EVENT_RESPONSE, .object = c->slot->responses + 1, .arg = head->status};
-    connection_note(c, &event, r->now);
+    const uint64_t number = c->slot->responses + 1;
+    /* The first exchange names the host, in the journal before its body opens. */
+    if (head->is_final && head->status / 100 != 2) exchange_refused(c, exchange, r->now);
+    const bool has_body =
+        head->is_final &&
+        (head->framing == HTTP1_BODY_CHUNKED || head->framing == HTTP1_BODY_UNTIL_CLOSE ||
+         (head->framing == HTTP1_BODY_LENGTH && head->length > 0));
+    if (!has_body || !body_open(c, exchange, head, number, r->now)) {
+        struct trace_event event = {
+            .type = TRACE_EVENT_RESPONSE, .object = number, .arg = head->status};
+        connection_note(c, &event, r->now);
+    }
     if (!head->is_final) return;
     r->h2c = head->h2c;
     if (!head->keep_alive) connection_flag(c, TRACE_CONNECTION_NO_REUSE);
-    if (head->status / 100 != 2) exchange_refused(c, exchange, r->now);
-    const bool has_body = head->framing == HTTP1_BODY_CHUNKED ||
-                          head->framing == HTTP1_BODY_UNTIL_CLOSE ||
-                          (head->framing == HTTP1_BODY_LENGTH && head->length > 0);
-    if (has_body) body_open(c, exchange, head, r->now);
 }
 
 static void response_body(void *context, uint64_t bytes) {
@@ -49,8 +53,8 @@ static void response_body(void *context, uint64_t bytes) {
 
 static void response_end(void *context) {
     struct reading *r = context;
-    body_end(r->c, BODY_DRAINED, r->now);
-    exchange_done(r->c, r->now);
+    const bool said = body_end(r->c, BODY_DRAINED, true, r->now);
+    exchange_done(r->c, said, r->now);
 }
 
 static const struct http1_response_ops response_ops = {
@@ -62,7 +66,7 @@ static void tunnel_begins(struct reading *r) {
     const struct exchange *exchange = &c->ring[c->ring_tail % EXCHANGE_RING];
     const bool connected = exchange->kind == HTTP1_METHOD_CONNECT;
     const uint32_t target = exchange->host;
-    exchange_done(c, r->now);
+    exchange_done(c, false, r->now);
     struct trace_event event = {.type = TRACE_EVENT_CONNECTION_TUNNEL, .arg = connected ? 2 : 1};
     connection_note(c, &event, r->now);
     if (!connected) {
@@ -130,7 +134,8 @@ static void feed_response(struct reading *r, const struct iovec *iov, int count,
         n -= part;
     }
     /* wget and others leave the trailer on the socket: the body itself is off it. */
-    if (c->body && http1_response_payload_over(&c->response)) body_end(c, BODY_DRAINED, r->now);
+    if (c->body && http1_response_payload_over(&c->response))
+        body_end(c, BODY_DRAINED, false, r->now);
 }
 
 /* The peer's end, or the network's (error). plaintext_ended: no application byte can follow. Inside the reading half. */
@@ -143,7 +148,7 @@ static void read_eof(struct connection *c, int error, bool plaintext_ended, uint
             streams_eof(c, now);
         else if (error == 0)
             http1_response_eof(&c->response, &truncated, &response_ops, &r);
-        body_end(c, BODY_FAILED, now); /* whatever is still open was cut short */
+        body_end(c, BODY_FAILED, false, now); /* whatever is still open was cut short */
     }
     if (c->eof) return;
     c->eof = true;

@@ -67,7 +67,8 @@ void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outc
     struct streams *t = f->t;
     const bool oldest = t->oldest == s->place;
     count(f, s);
-    if (s->body) body_over(f->c, s->body, outcome, now);
+    const bool had_body = s->body;
+    if (had_body) body_over(f->c, s->body, outcome, true, now);
     const uint64_t number = s->number;
     stream_free(t, s);
     if (oldest) {
@@ -75,7 +76,7 @@ void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outc
         exchange_show_pending(f->c, next && next->exchange.committed ? &next->exchange : NULL,
                               next ? 0 : now);
     }
-    exchange_answered(f->c, number, now);
+    exchange_answered(f->c, number, had_body, now);
 }
 
 /* ---- what the client says ---- */
@@ -163,16 +164,17 @@ static bool received_response(void *ctx, uint32_t id, const struct http1_respons
     slot_begin(&c->slot->read_seq);
     c->slot->last_status = head->status;
     slot_end(&c->slot->read_seq);
-    struct trace_event event = {
-        .type = TRACE_EVENT_RESPONSE, .object = s->number, .arg = head->status};
-    connection_note(c, &event, now);
-    if (!head->is_final) return true;
-    s->answered = true;
-    if (head->framing == HTTP1_BODY_NONE || s->exchange.kind == HTTP1_METHOD_HEAD ||
-        (s->exchange.kind == HTTP1_METHOD_CONNECT && head->status / 100 == 2))
+    s->answered = head->is_final;
+    const bool has_body = head->is_final && head->framing != HTTP1_BODY_NONE &&
+                          s->exchange.kind != HTTP1_METHOD_HEAD &&
+                          !(s->exchange.kind == HTTP1_METHOD_CONNECT && head->status / 100 == 2);
+    if (has_body) s->body = body_new(c, &s->exchange, head, s->number, now);
+    if (!s->body) {
+        struct trace_event event = {
+            .type = TRACE_EVENT_RESPONSE, .object = s->number, .arg = head->status};
+        connection_note(c, &event, now);
         return true;
-    s->body = body_new(c, &s->exchange, head, now);
-    if (!s->body) return true;
+    }
     s->body->stream_id = id;
     show_stream(s);
     __atomic_fetch_or(&s->body->flags, TRACE_BODY_STREAM, __ATOMIC_RELEASE);

@@ -249,7 +249,7 @@ void streams_read_unseen(struct connection *c, uint64_t n, uint64_t now) {
 static void fail_bodies(struct connection *c, struct streams *t, enum body_outcome outcome,
                         uint64_t now) {
     for (struct stream *s = stream_at(t, t->oldest); s; s = stream_at(t, s->newer)) {
-        if (s->body) body_over(c, s->body, outcome, now);
+        if (s->body) body_over(c, s->body, outcome, false, now);
         s->body = NULL;
     }
 }

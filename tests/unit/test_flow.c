@@ -100,6 +100,56 @@ static const char *text_of(uint32_t id) {
     return ((const struct trace_string *)(const void *)(trace->strings + (uint64_t)id * 8))->bytes;
 }
 
+/* The newest record of the journal, `back` records before it. */
+static const struct trace_event *event_before(uint64_t back) {
+    return &trace->journal[trace->header->regions[TRACE_REGION_JOURNAL].used - 1 - back];
+}
+
+/* Three records an exchange: a body's first tells of the response's head, its last of the exchange's end. */
+START_TEST(an_exchange_in_the_journal) {
+    struct connection *c;
+    const int fd = opened(&c);
+    for (unsigned i = 1; i <= 2; i++) {
+        says(c, GET);
+        reads(c, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nabcde");
+        ck_assert_uint_eq(event_before(2)->type, TRACE_EVENT_REQUEST);
+        ck_assert_uint_eq(event_before(2)->object, i);
+        const struct trace_event *open = event_before(1), *last = event_before(0);
+        ck_assert_uint_eq(open->type, TRACE_EVENT_BODY_OPEN);
+        ck_assert_uint_eq(open->flags, TRACE_EVENT_ANSWER);
+        ck_assert_uint_eq(trace_event_framing(open), TRACE_FRAMING_LENGTH);
+        ck_assert_uint_eq(trace_event_status(open), 503);
+        ck_assert_uint_eq(trace_event_number(open), i);
+        ck_assert_uint_ne(trace_event_site(open), 0);
+        ck_assert_uint_eq(last->type, TRACE_EVENT_BODY_DRAINED);
+        ck_assert_uint_eq(last->flags, TRACE_EVENT_EXCHANGE);
+        ck_assert_uint_eq(last->object, open->object);
+        ck_assert_uint_eq(c->slot->responses, i);
+    }
+    says(c, GET);
+    reads(c, "HTTP/1.1 100 Continue\r\n\r\n");
+    ck_assert_uint_eq(event_before(0)->type, TRACE_EVENT_RESPONSE);
+    ck_assert_uint_eq(event_before(0)->arg, 100);
+    reads(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    ck_assert_uint_eq(event_before(1)->type, TRACE_EVENT_RESPONSE);
+    ck_assert_uint_eq(event_before(1)->arg, 204);
+    ck_assert_uint_eq(event_before(0)->type, TRACE_EVENT_RESPONSE_END);
+    ck_assert_uint_eq(event_before(0)->object, 3);
+    /* A body that ends before its message, and one that never ends. */
+    says(c, GET);
+    reads(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n");
+    ck_assert_uint_eq(event_before(0)->type, TRACE_EVENT_BODY_DRAINED);
+    ck_assert_uint_eq(event_before(0)->flags, 0);
+    reads(c, "\r\n");
+    ck_assert_uint_eq(event_before(0)->type, TRACE_EVENT_RESPONSE_END);
+    says(c, GET);
+    reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab");
+    closed(fd);
+    ck_assert_uint_eq(event_before(1)->type, TRACE_EVENT_BODY_DISCARDED);
+    ck_assert_uint_eq(event_before(1)->flags, 0);
+}
+END_TEST
+
 START_TEST(two_exchanges_on_one_connection) {
     struct connection *c;
     const int fd = opened(&c);
@@ -344,6 +394,7 @@ int main(void) {
     Suite *suite = suite_create("flow");
     TCase *tests = tcase_create("flow");
     tcase_add_checked_fixture(tests, begin, end);
+    tcase_add_test(tests, an_exchange_in_the_journal);
     tcase_add_test(tests, two_exchanges_on_one_connection);
     tcase_add_test(tests, a_short_send_is_taken_back_to_what_went_out);
     tcase_add_test(tests, an_answer_may_come_before_send_returns);

@@ -34,6 +34,23 @@ START_TEST(more_idle_than_any_later_burst_used) {
 }
 END_TEST
 
+/* The record of a body's end may be that of the exchange, too. */
+START_TEST(used_one_after_the_other) {
+    for (int i = 0; i < 5; i++)
+        answered();
+    for (unsigned i = 0; i < 5; i++) {
+        event_at(20 + i, TRACE_EVENT_REQUEST, 101 + i);
+        builder_event(builder, (struct trace_event){.type = TRACE_EVENT_BODY_DRAINED,
+                                                    .flags = TRACE_EVENT_EXCHANGE,
+                                                    .time_ns = builder_time(20.5 + i),
+                                                    .connection = 101 + i});
+    }
+    judge();
+    expect("idle-bloat", SEVERITY_WARNING, 5);
+    ck_assert_ptr_nonnull(strstr(finding("idle-bloat")->message, "no more than 1 at once"));
+}
+END_TEST
+
 START_TEST(idle_ones_that_a_burst_may_need) {
     for (int i = 0; i < 5; i++)
         answered();
@@ -225,6 +242,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         more_idle_than_any_later_burst_used,
+        used_one_after_the_other,
         idle_ones_that_a_burst_may_need,
         two_idle_ones_are_never_too_many,
         idle_for_less_than_a_minute,
