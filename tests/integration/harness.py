@@ -8,6 +8,7 @@ suite.main(). BUILD names the build directory.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -249,6 +250,42 @@ class Scratch:
         return subprocess.Popen(argv, env=env, cwd=self.directory, **options), traces
 
 
+    def stopped(self, argv, found, *report_options, env=None):
+        """A program that keeps what it has until there is a file "stop" in its directory; that comes
+        when found(report of the running one). The result of its orderly end."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process, folder = self.start(argv, env=env, stdout=out, stderr=err)
+            try:
+                reports = []
+
+                def is_found():
+                    check(process.poll() is None, lambda: f"it ended with {process.returncode}")
+                    if traces := trace_files(folder):
+                        reports.append(report(traces, *report_options))
+                    return reports and found(reports[-1])
+
+                wait_until(
+                    is_found,
+                    lambda: f"what is expected of the running program\n{reports and brief(reports[-1])}",
+                    period=0.2,
+                )
+                self.write("stop", "")
+                process.wait(TIMEOUT)
+            finally:
+                process.kill()
+                process.wait()
+                os.unlink(self.write("stop", ""))
+            out.seek(0), err.seek(0)
+            traces = trace_files(folder)
+            return Result(
+                shell_status(process.returncode),
+                out.read(),
+                err.read().decode("utf-8", "replace"),
+                report(traces, *report_options),
+                traces,
+            )
+
+
 def end(process, number=signal.SIGTERM, seconds=10):
     """Ends what a test started: its status, as a shell says it."""
     if process.poll() is None:
@@ -387,10 +424,18 @@ def wait_until(condition, what, seconds=15, period=0.02):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that no connection of anybody's is given meanwhile: those come from the range for that."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest, highest = map(int, file.read().split())
+    below = range(10240, lowest)
+    for _ in range(1000):
+        port = random.choice(below if len(below) > 5000 else range(lowest, highest))
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise Failed("no free port")
 
 
 # At the end, since they are made of what stands above.
-from servers import Http2Servers, Nginx, Origin  # noqa: E402,F401  pylint: disable=wrong-import-position
+# pylint: disable-next=wrong-import-position
+from servers import GIT_PEOPLE, Http2Servers, Nginx, Origin, git_repository  # noqa: E402,F401

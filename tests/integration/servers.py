@@ -1,4 +1,5 @@
 """The servers that tests talk to, as contexts: the counting origin of tests/origin, and a real nginx."""
+import itertools
 import json
 import os
 import socket
@@ -19,7 +20,10 @@ from harness import (
 
 
 class Origin:
-    """The test origin (tests/origin/origin.py) as a context."""
+    """The test origin (tests/origin/origin.py) as a context; repositories: the folder of those that it serves with git."""
+
+    def __init__(self, repositories=None):
+        self.env = environment({"GIT_PROJECT_ROOT": repositories} if repositories else None)
 
     def __enter__(self):
         self.process = subprocess.Popen(
@@ -27,7 +31,7 @@ class Origin:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(),
+            env=self.env,
         )
         self.ports = json.loads(self.process.stdout.readline())
         return self
@@ -63,7 +67,7 @@ events {{ worker_connections 512; }}
 http {{
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    log_format counts '$connection $request_method $status $body_bytes_sent $request_completion';
+    log_format counts '$connection $request_method $status $body_bytes_sent $http_x_marker';
     access_log {folder}/access.log counts;
     keepalive_requests 100000; keepalive_timeout {keepalive};
     types {{ text/plain txt; }} default_type application/octet-stream;
@@ -118,31 +122,48 @@ class Nginx:
         end(self.process)
 
     def log(self, name):
-        path = os.path.join(self.folder, name)
-        if not os.path.exists(path):
-            return ""
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return contents(os.path.join(self.folder, name))
 
     def url(self, path="/"):
         return f"http://localhost:{self.port}{path}"
 
     def counts(self):
-        """What the access log says: connections with a request, responses, responses with a
-        body."""
-        lines = [line.split() for line in self.log("access.log").splitlines()]
-        return {
-            "accepts": len({line[0] for line in lines}),
-            "responses_completed": len(lines),
-            "bodies_completed": sum(line[1] != "HEAD" and int(line[3]) > 0 for line in lines),
-        }
+        return counts_of(os.path.join(self.folder, "access.log"), self.port)
+
+
+def contents(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+MARKERS = itertools.count(1)
+
+
+def counts_of(access_log, port):
+    """What an access log says: connections with a request, responses, responses with a body. A line comes a little after its
+    response, so this makes a request of its own; when that one is there, all before it are."""
+    marker = f"marker-{os.getpid()}-{next(MARKERS)}"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: counts\r\nConnection: close\r\nX-Marker: %s\r\n\r\n" % marker.encode())
+        while s.recv(65536):
+            pass
+    wait_until(lambda: marker in contents(access_log), "the access log's line")
+    lines = [line.split() for line in contents(access_log).splitlines() if "marker-" not in line]
+    return {
+        "accepts": len({line[0] for line in lines}),
+        "responses_completed": len(lines),
+        "bodies_completed": sum(line[1] != "HEAD" and int(line[3]) > 0 for line in lines),
+    }
 
 
 class Http2Servers:
-    """nginx over TLS and in cleartext; nghttpd, which speaks first; nghttpx, which takes an upgrade. Made when first asked for."""
+    """nginx over TLS and in cleartext; nghttpd, which speaks first; nghttpx, which takes an upgrade. Made when first asked for.
+    locations: more of nginx's configuration."""
 
-    def __init__(self, stack, folder, files):
-        self.stack, self.folder, self.made = stack, folder, {}
+    def __init__(self, stack, folder, files, locations=""):
+        self.stack, self.folder, self.made, self.locations = stack, folder, {}, locations
         self.options = {}  # nghttpd's ports, by its options
         for name, size in files.items():
             with open(os.path.join(folder, name), "wb") as file:
@@ -158,7 +179,7 @@ class Http2Servers:
             self.ports = {"http": free_port(), "https": free_port()}
             nginx = Nginx(self.folder, f"""listen 127.0.0.1:{self.ports['http']} http2;
                 listen 127.0.0.1:{self.ports['https']} ssl http2; ssl_certificate {self.certificate};
-                ssl_certificate_key {self.key}; root {self.folder}; http2_max_concurrent_streams 400;""")
+                ssl_certificate_key {self.key}; root {self.folder}; http2_max_concurrent_streams 400; {self.locations}""")
             self.made["nginx"] = self.stack.enter_context(nginx)
         return self.made["nginx"]
 
@@ -187,10 +208,47 @@ class Http2Servers:
             nginx = self.nginx()
             self.process("nghttpx", [need("nghttpx"), f"-f127.0.0.1,{self.upgrades};no-tls",
                                      f"-b127.0.0.1,{nginx.port}", "--workers=1",
-                                     f"--errorlog-file={self.folder}/nghttpx.log", "--conf=/dev/null"], self.upgrades)
+                                     f"--errorlog-file={self.folder}/nghttpx.log", "--conf=/dev/null",
+                                     f"--accesslog-file={self.folder}/nghttpx-access.log",
+                                     "--accesslog-format=$remote_port $method $status $body_bytes_sent $http_x_marker"], self.upgrades)
         return f"http://localhost:{self.upgrades}{path}"
+
+    def upgrade_counts(self):
+        """What nghttpx served."""
+        return counts_of(os.path.join(self.folder, "nghttpx-access.log"), self.upgrades)
 
 
 def is_open(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+GIT_PEOPLE = {
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@example",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@example",
+    "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
+    "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z",
+}
+
+
+def git_repository(folder):
+    """A bare repository of six commits, FOLDER/www/project.git; the path of git."""
+    git = need("git")
+    env = environment({"HOME": folder, "GIT_CONFIG_NOSYSTEM": "1", **GIT_PEOPLE})
+    work, bare = os.path.join(folder, "work"), os.path.join(folder, "www", "project.git")
+    os.makedirs(work)
+
+    def run(*argv, cwd=work):
+        subprocess.run([git, *argv], cwd=cwd, env=env, check=True, capture_output=True)
+
+    run("init", "-q")
+    for number in range(6):
+        with open(os.path.join(work, f"file{number}"), "wb") as file:
+            file.write(bytes((number * 7 + n * n) % 251 for n in range(40000)))
+        run("add", ".")
+        run("commit", "-q", "-m", f"change {number}")
+    run("clone", "-q", "--bare", work, bare, cwd=folder)
+    run("update-server-info", cwd=bare)
+    return git

@@ -5,14 +5,15 @@ import os
 import re
 import subprocess
 import sys
-import time
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 from harness import brief, check, equal, need  # noqa: E402
 
 suite = harness.Suite()
-origin = suite.stack.enter_context(harness.Origin())
+REPOSITORIES = suite.stack.enter_context(tempfile.TemporaryDirectory(prefix="httpleak-git."))
+origin = suite.stack.enter_context(harness.Origin(REPOSITORIES))
 CLEAN = os.path.join(harness.SOURCES, "clean")
 
 
@@ -99,7 +100,6 @@ def compare_with_nginx(scratch, server, argv_of, status=0):
             before = nginx.counts()
             result = way(argv)
             outputs.append((result.status, result.output))
-            time.sleep(0.1)  # the access log's line comes after the response
             after = nginx.counts()
             if way != scratch.bare:
                 check(result.report, "nothing was recorded")
@@ -216,37 +216,6 @@ def ab(scratch, scheme, *options):
     compare(scratch, scheme, argv, forget=kept)
 
 
-def repository(folder):
-    git = need("git")
-    env = harness.environment(
-        {
-            "HOME": folder,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "a",
-            "GIT_AUTHOR_EMAIL": "a@example",
-            "GIT_COMMITTER_NAME": "a",
-            "GIT_COMMITTER_EMAIL": "a@example",
-            "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
-            "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z",
-        }
-    )
-    work, bare = os.path.join(folder, "work"), os.path.join(folder, "www", "project.git")
-    os.makedirs(work)
-
-    def run(*argv, cwd=work):
-        subprocess.run([git, *argv], cwd=cwd, env=env, check=True, capture_output=True)
-
-    run("init", "-q")
-    for number in range(6):
-        with open(os.path.join(work, f"file{number}"), "wb") as file:
-            file.write(bytes((number * 7 + n * n) % 251 for n in range(40000)))
-        run("add", ".")
-        run("commit", "-q", "-m", f"change {number}")
-    run("clone", "-q", "--bare", work, bare, cwd=folder)
-    run("update-server-info", cwd=bare)
-    return git
-
-
 def tls_server(folder):
     sys.path.insert(0, os.path.join(harness.ROOT, "tests", "origin"))
     import origin as module  # pylint: disable=import-outside-toplevel
@@ -257,7 +226,7 @@ def tls_server(folder):
 
 def git_clone(scratch, scheme):
     need("nginx")
-    git = repository(scratch.directory)
+    git = harness.git_repository(scratch.directory)
     port = harness.free_port()
     server = f"root {scratch.path('www')};"
     if scheme == "https":
@@ -290,6 +259,51 @@ def git_clone(scratch, scheme):
                 judge_seen(result.report, {name: after[name] - before[name] for name in after})
             check(way == scratch.bare or result.report, "nothing was recorded")
     equal("trees", len(set(trees)), 1)
+
+
+GIT_WORK = """set -e
+git clone -q "$1/git/$2/www/project.git" work
+cd work
+for n in 1 2 3; do
+    seq $n 30000 >more$n
+    git add .
+    git commit -q -m "more $n"
+    git push -q origin HEAD:work$n
+done
+git fetch -q origin
+git pull -q origin work1
+git ls-remote -q origin
+git clone -q --depth 1 "$1/git/$2/www/project.git" ../shallow
+git -C ../shallow fetch -q --unshallow
+git log --oneline --all"""
+
+
+def git_smart(scratch, scheme):
+    """git's own protocol: clone, push, fetch, pull, a shallow clone, against `git http-backend`."""
+    git = need("git")
+    outputs = []
+    for number, way in enumerate((scratch.bare, scratch.preloaded, scratch.run)):
+        name = f"{scheme}{number}"
+        harness.git_repository(os.path.join(REPOSITORIES, name))
+        place = scratch.folder(f"at{number}")
+        script = scratch.write("work.sh", GIT_WORK)
+        env = {
+            "PATH": f"{os.path.dirname(git)}:/usr/bin:/bin",
+            "HOME": place,
+            "GIT_SSL_NO_VERIFY": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            **harness.GIT_PEOPLE,
+        }
+        origin.clear()
+        result = way(["/bin/sh", script, origin.url(scheme, ""), name], env=env, cwd=place)
+        check(result.status == 0, lambda r=result: f"git: {r.status} {r.errors}")
+        outputs.append(result.output)
+        if way != scratch.bare:
+            judge_seen(result.report, origin.counts(scheme))
+            harness.replays(result.traces)
+    equal("outputs", len(set(outputs)), 1)
+    equal("commits", len(re.findall(rb"(?m)^[0-9a-f]{7} ", outputs[0])), 9)
 
 
 def package_index(folder):
@@ -459,6 +473,7 @@ for tls in ("http", "https"):
     suite.test(f"ab ({tls})", tls)(ab)
     suite.test(f"ab -k ({tls})", tls, "-k")(ab)
     suite.test(f"git clone ({tls})", tls)(git_clone)
+    suite.test(f"git: clone, push, fetch, smart ({tls})", tls)(git_smart)
     suite.test(f"apt-get update ({tls})", tls)(apt_get_update)
     suite.test(f"nginx as a reverse proxy under ab ({tls} upstream)", tls, False)(reverse_proxy)
     suite.test(

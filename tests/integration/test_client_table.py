@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
@@ -28,6 +27,7 @@ HEAD = """# Clients, and what is seen of them
 Made by `tests/integration/test_client_table.py` (`tests/run client_table`): each row is a run of the client at its clean work, and where it
 can leak, a run that keeps three answers unread. The test fails when a run and this page differ.
 
+* protocol: h1 and h2 in cleartext, or in TLS. To h2 in cleartext Java's HttpClient is upgraded, all others know beforehand.
 * request, body end, close: "all" when the trace has as many as the server served. Connections that a program leaves to its
   exit are "exit". "all or exit": apt closes its method's input and sends it SIGINT, and the method either dies of that (158 of 180
   bare runs under strace) or comes to the end of its input first and closes. "blind": the report says itself that it could not be seen.
@@ -41,7 +41,8 @@ can leak, a run that keeps three answers unread. The test fails when a run and t
 """
 
 suite = harness.Suite()
-origin = suite.stack.enter_context(harness.Origin())
+repositories = suite.stack.enter_context(tempfile.TemporaryDirectory(prefix="httpleak-git."))
+origin = suite.stack.enter_context(harness.Origin(repositories))
 rows, rows_lock = {}, threading.Lock()
 
 
@@ -52,8 +53,8 @@ class Http1:
         self.scheme = "https" if tls else "http"
         self.port = origin.ports[self.scheme]
 
-    def url(self, kept):
-        return origin.url(self.scheme, f"/bytes/{BIG if kept else SMALL}")
+    def url(self, kept, path=None):
+        return origin.url(self.scheme, path or f"/bytes/{BIG if kept else SMALL}")
 
     def clear(self):
         origin.clear()
@@ -63,7 +64,7 @@ class Http1:
 
 
 class Http2:
-    """nginx, whose access log counts."""
+    """nginx, whose access log counts. Before the origin, where it is the origin that knows what to say."""
 
     servers = None
 
@@ -71,43 +72,58 @@ class Http2:
         self.scheme = "https" if tls else "http"
         if not Http2.servers:
             folder = suite.stack.enter_context(tempfile.TemporaryDirectory(prefix="httpleak-clients."))
-            Http2.servers = harness.Http2Servers(suite.stack, folder, {"small": SMALL, "huge": HUGE})
-        self.url("")
+            back = f"location /git/ {{ proxy_pass http://127.0.0.1:{origin.ports['http']}; proxy_http_version 1.1; }}"
+            Http2.servers = harness.Http2Servers(suite.stack, folder, {"small": SMALL, "huge": HUGE}, back)
+        self.servers.nginx()
         self.port, self.before = self.servers.ports[self.scheme], None
 
-    def url(self, kept):
-        return self.servers.url(self.scheme, "/huge" if kept else "/small")
+    def url(self, kept, path=None):
+        return self.servers.url(self.scheme, path or ("/huge" if kept else "/small"))
+
+    def logged(self):
+        return self.servers.nginx().counts()
 
     def clear(self):
-        self.before = self.settled()
-
-    def settled(self):
-        """The log's lines come a little after the responses."""
-        before = None
-        while (now := self.servers.nginx().counts()) != before:
-            before = now
-            time.sleep(0.2)
-        return now
+        self.before = self.logged()
 
     def counts(self):
-        after = self.settled()
+        after = self.logged()
         counts = {name: after[name] - self.before[name] for name in after}
         return {**counts, "requests": counts["responses_completed"]}
 
 
-def server_of(protocol):
-    return (Http2 if protocol.startswith("h2") else Http1)(protocol.endswith("TLS"))
+class Upgraded(Http2):
+    """nghttpx, for a client that begins with HTTP/1 and asks for HTTP/2."""
+
+    def __init__(self, tls):
+        super().__init__(tls)
+        self.servers.nghttpx("")
+        self.port = self.servers.upgrades
+
+    def url(self, kept, path=None):
+        return self.servers.nghttpx(path or ("/huge" if kept else "/small"))
+
+    def logged(self):
+        return self.servers.upgrade_counts()
+
+
+def server_of(client, protocol):
+    kind = Http1 if protocol.startswith("h1") else Upgraded if client.upgrades and protocol == "h2" else Http2
+    return kind(protocol.endswith("TLS"))
 
 
 class Client:
     """name, the command for (URL, way, count), the protocols that it speaks, and what differs from the rest."""
 
     def __init__(self, name, argv, protocols, source=None, keeps=True, env=None, stays=False, tools=(), flying=0,
-                 close=None):
+                 close=None, path=None, upgrades=False, ahead=False):
         self.name, self.argv, self.protocols, self.source = name, argv, protocols, source
         self.keeps, self.env, self.stays, self.tools = keeps, env or {}, stays, tools
         self.flying = flying  # so many requests may be on their way when it stops
         self.close = close  # what its connections' ends may be, where that is a race of the client's own
+        self.path = path  # what it asks for, where that is nothing plain
+        self.ahead = ahead  # reads ahead of its user: the leak is there when the buffers are full
+        self.upgrades = upgrades  # in cleartext it comes to HTTP/2 from HTTP/1
 
 
 def script(runtime, file, client):
@@ -128,43 +144,58 @@ def rust(url, way, count):
     return [path, "std", url, way, str(count)]
 
 
+def clone(url, *_):
+    """The whole history, by the smart protocol."""
+    git = need("git")
+    if not os.path.exists(os.path.join(repositories, "www")):
+        harness.git_repository(repositories)
+    return [git, "clone", "-q", url, "clone"]
+
+
 def download(url, _, count):
     """apt's own methods, one file after the other."""
-    more = [word for number in range(count) for word in (f"{url}?{number}", f"/tmp/httpleak-apt.{os.getpid()}.{number}")]
+    more = [word for number in range(count) for word in (f"{url}?{number}", f"file{number}")]
     return ["/usr/lib/apt/apt-helper", "-qq", "-o", "Acquire::https::Verify-Peer=false", "-o", "Acquire::https::Verify-Host=false",
-            "-o", "APT::Sandbox::User=root", "download-file", *[word for word in more]]
+            "-o", "APT::Sandbox::User=root", "download-file", *more]
 
 
 H1, H2 = ("h1", "h1+TLS"), ("h2", "h2+TLS")
 LIST = [
     Client("curl", repeated("curl", "-sSk", "-o", "/dev/null"), H1, keeps=False),
-    Client("libcurl multi", lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], H1, "curl_fetch.c"),
+    Client("libcurl multi", lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], H1, "curl_fetch.c", ahead=True),
     Client("wget", repeated("wget", "-q", "--no-check-certificate", "-O", "/dev/null"), H1, keeps=False),
-    Client("aria2", lambda url, _, count: [need("aria2c"), "-q", "--check-certificate=false", "--allow-overwrite=true", "-d", "/tmp",
-                                           "-o", f"httpleak-aria2.{os.getpid()}", url], H1, keeps=False),
+    Client("git", clone, ("h1", "h1+TLS", "h2+TLS"), keeps=False, path="/git/www/project.git",
+           env={"HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_SSL_NO_VERIFY": "1", "GIT_TERMINAL_PROMPT": "0"}),
+    Client("aria2", lambda url, _, count: [need("aria2c"), "-q", "--check-certificate=false", "-d", ".", "-o", "file", url],
+           H1, keeps=False),
     Client("ab", lambda url, _, count: [need("ab"), "-q", "-n", str(count), url], H1, keeps=False),
     Client("wrk", lambda url, _, count: [need("wrk"), "-t1", "-c2", "-d1s", url], H1, keeps=False, flying=2),
-    Client("apt", download, ("h1",), keeps=False, close=("all", "exit")),  # a race with the signal that ends its method: see HEAD
+    Client("apt", download, H1, keeps=False, close=("all", "exit")),  # a race with the signal that ends its method: see HEAD
     Client("curl --http2", repeated("curl", "-sSk", "--http2", "-o", "/dev/null"), ("h2+TLS",), keeps=False),
     Client("curl --http2-prior-knowledge", lambda url, *_: [need("curl"), "-sS", "--http2-prior-knowledge", "-o", "/dev/null", url], ("h2",),
            keeps=False),
     Client("libcurl multi, HTTP/2", lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], ("h2+TLS",),
-           "curl_fetch.c", env={"HTTP2": "4"}),
+           "curl_fetch.c", env={"HTTP2": "4"}, ahead=True),
+    Client("libcurl multi, HTTP/2 by prior knowledge",
+           lambda url, way, count: [harness.program("curl_fetch"), url, way, str(count)], ("h2",), "curl_fetch.c", env={"HTTP2": "5"},
+           ahead=True),
     Client("nghttp", repeated("nghttp", "-n"), H2, keeps=False),
     Client("h2load", lambda url, _, count: [need("h2load"), "-n", "20", "-c", "2", url], H2, keeps=False),
     Client("h2load --h1", lambda url, _, count: [need("h2load"), "--h1", "-n", "20", "-c", "2", url], H1, keeps=False),
-    *(Client(f"Python {name}", script(harness.PYTHON, "fetch.py", name), H1, "fetch.py", tools=(name,))
+    *(Client(f"Python {name}", script(harness.PYTHON, "fetch.py", name), H1, "fetch.py", tools=(name,),
+             ahead=name in ("httpx-async", "aiohttp", "asyncio"))
       for name in ("urllib", "http.client", "requests", "httpx", "httpx-async", "aiohttp", "asyncio")),
     Client("Python httpx, HTTP/2", script(harness.PYTHON, "fetch.py", "httpx"), ("h2+TLS",), "fetch.py", env={"HTTP2": "1"},
            tools=("h2",)),
-    Client("Node http2", script("node", "fetch.js", "http2"), H2, "fetch.js"),
-    Client("Node http", script("node", "fetch.js", "http"), ("h1",), "fetch.js"),
-    Client("Node https", script("node", "fetch.js", "https"), ("h1+TLS",), "fetch.js"),
-    Client("Node fetch", script("node", "fetch.js", "fetch"), H1, "fetch.js"),
+    Client("Node http2", script("node", "fetch.js", "http2"), H2, "fetch.js", ahead=True),
+    Client("Node http", script("node", "fetch.js", "http"), ("h1",), "fetch.js", ahead=True),
+    Client("Node https", script("node", "fetch.js", "https"), ("h1+TLS",), "fetch.js", ahead=True),
+    Client("Node fetch", script("node", "fetch.js", "fetch"), H1, "fetch.js", ahead=True),
     Client("Java HttpURLConnection", script("java", "Fetch.java", "HttpURLConnection"), H1, "Fetch.java"),
-    Client("Java HttpClient", script("java", "Fetch.java", "HttpClient"), H1, "Fetch.java"),
+    Client("Java HttpClient", script("java", "Fetch.java", "HttpClient"), H1 + H2, "Fetch.java", upgrades=True, ahead=True),
     Client("PHP streams", script("php", "fetch.php", "streams"), H1, "fetch.php", stays=True),
     Client("PHP curl", script("php", "fetch.php", "curl"), H1, "fetch.php", stays=True),
+    Client("PHP curl, HTTP/2", script("php", "fetch.php", "curl"), H2, "fetch.php", stays=True, env={"HTTP2": "1"}),
     Client("Ruby Net::HTTP", script("ruby", "fetch.rb", "net-http"), H1, "fetch.rb"),
     Client("Perl LWP", script("perl", "fetch.pl", "LWP"), H1, "fetch.pl"),
     Client("Perl HTTP::Tiny", script("perl", "fetch.pl", "HTTP::Tiny"), H1, "fetch.pl"),
@@ -190,9 +221,9 @@ def ratio(got, wanted, blind, flying=0):
 
 def clean(scratch, client, protocol):
     """The cells that a clean run fills."""
-    server = server_of(protocol)
+    server = server_of(client, protocol)
     server.clear()
-    result = scratch.preloaded(client.argv(server.url(False), "read", COUNT), env=client.env, timeout=120)
+    result = scratch.preloaded(client.argv(server.url(False, client.path), "read", COUNT), env=client.env, timeout=120)
     check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
     check(result.report, "no trace")
     report, counts = result.report, server.counts()
@@ -223,8 +254,15 @@ def first_line(client, finding):
 def judged(scratch, client, url):
     """The report of a run that keeps its answers; of one that stays, taken while it runs."""
     argv = client.argv(url, "keep", COUNT)
-    if not client.stays:
+
+    def found(report):
+        return harness.count(report, "unclosed-body", "error") >= COUNT or is_blind(report)
+
+    if client.ahead:
+        result = scratch.stopped(argv, found, "--grace", GRACE, env=client.env)
+    elif not client.stays:
         result = scratch.preloaded(argv, "--grace", GRACE, env=client.env, timeout=120)
+    if not client.stays:
         check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
         check(result.report, "no trace")
         return result.report
@@ -233,11 +271,11 @@ def judged(scratch, client, url):
         equal("output", process.stdout.readline(), b"kept\n")
         reports = []
 
-        def found():
+        def running():
             reports.append(harness.report(harness.trace_files(folder), "--grace", GRACE))
-            return harness.count(reports[-1], "unclosed-body") >= COUNT or is_blind(reports[-1])
+            return found(reports[-1])
 
-        harness.wait_until(found, lambda: f"the findings\n{brief(reports[-1])}", period=0.3)
+        harness.wait_until(running, lambda: f"the findings\n{brief(reports[-1])}", period=0.3)
         return reports[-1]
     finally:
         process.kill()
@@ -247,8 +285,8 @@ def judged(scratch, client, url):
 
 def leaking(scratch, client, protocol):
     """The cells that a leaking run fills."""
-    server = server_of(protocol)
-    report = judged(scratch, client, server.url(True))
+    server = server_of(client, protocol)
+    report = judged(scratch, client, server.url(True, client.path))
     roots = [f for f in findings(report, "unclosed-body") if not f["caused_by"]]
     if not roots and is_blind(report):
         return ["blind", "blind"]
@@ -280,11 +318,21 @@ for one in LIST:
                 equal("the row in docs/clients.md", there, [rows[client.name, protocol]])
 
 
+@suite.test("the page: its head, and no other rows")
+def page(_):
+    with open(PAGE, encoding="utf-8") as file:
+        text = file.read()
+    equal("head", text[: len(HEAD)], HEAD)
+    made = [line.split(" | ")[:2] for line in text[len(HEAD):].splitlines()]
+    equal("rows", made, [[f"| {client.name}", protocol] for client in LIST for protocol in client.protocols])
+
+
 def write():
     sys.argv.remove("--write")
     with suite.stack:
         for number, (name, function, arguments) in enumerate(suite.tests, 1):
-            suite.run_one(number, name, function, arguments)
+            if function is not page:
+                suite.run_one(number, name, function, arguments)
     lines = [rows[client.name, protocol] for client in LIST for protocol in client.protocols if (client.name, protocol) in rows]
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(HEAD + "\n".join(lines) + "\n")

@@ -19,6 +19,7 @@ def fetch(scratch, client, way, count=3):
     """Java 11 and later run a source file as it is."""
     java = harness.need("java")
     origin.clear()
+    scratch.write("stop", "")  # what it keeps it keeps for its end only
     result = scratch.preloaded([java, SOURCE, client, origin.url("https", "/bytes/300000"), way, str(count)], timeout=120)
     equal(f"status of java ({result.errors[-300:]})", result.status, 0)
     check(b"done" in result.output, lambda: result.output)

@@ -47,9 +47,11 @@ def stripped(scratch):
     equal("bodies", bodies(result.report), {})
 
 
-def node(scratch, *arguments):
+def node(scratch, *arguments, found=None):
+    """found: of one that keeps what it has, when to stop it."""
     origin.clear()
-    result = scratch.preloaded([harness.need("node"), FETCH, *arguments])
+    argv = [harness.need("node"), FETCH, *arguments]
+    result = scratch.stopped(argv, found, "--grace", "0.5") if found else scratch.preloaded(argv)
     equal(f"status ({result.errors[-300:]})", result.status, 0)
     check(result.output.endswith(b"done\n"), lambda: result.output)
     harness.not_blind(result.report)
@@ -67,7 +69,8 @@ for client in ("https", "fetch"):
 
     @suite.test(f"Node's {client}: bodies never consumed", client)
     def node_kept(scratch, client):
-        report = node(scratch, client, origin.url("https", f"/bytes/{BIG}"), "keep", "3")
+        report = node(scratch, client, origin.url("https", f"/bytes/{BIG}"), "keep", "3",
+                      found=lambda running: harness.count(running, "unclosed-body") == 3)
         equal("bodies", bodies(report), {"opened": 3, "unclosed": 3})
         found = findings(report, "unclosed-body")
         equal("findings", sum(f["count"] for f in found if not f["caused_by"]), 3)

@@ -16,10 +16,12 @@ counts under bodies_completed too if its framing gave it a body.
   /longpoll/SECONDS    answers after SECONDS
   /events?n=N          an event each 200 ms, N of them or endless
   /head-then-stall     a head that promises 256 KiB, and nothing more
-  /redirect?to=PATH    302 to PATH (/bytes/64), with a body of 2 KiB
-  /status/CODE         that status, with a body of 32 bytes where it may have one
+  /redirect?to=PATH    302 to PATH (/bytes/64), with a body of 2 KiB (&size=N: of N bytes)
+  /status/CODE[/N]     that status, with a body of N (32) bytes where it may have one
   /upgrade             101 and then an echo, if asked to upgrade; else 426 with a body of 2 KiB
   /upgrade/refused     the latter, always
+  /upgrade/401/N       asks for a password instead, with a body of N bytes
+  /git/REPOSITORY/...  git's smart protocol, by `git http-backend` in the directory that GIT_PROJECT_ROOT names
   /truncate/N          promises N bytes, closes after half of them
   /reset               half of 64 KiB, then a TCP reset
   CONNECT host:port    a tunnel to the origin's own https port, whatever the host; to a host whose
@@ -36,6 +38,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.parse
+
+import git_backend
 
 BLOCK = bytes(range(32, 127)) * 700  # 66,500 printable bytes
 EVENT_PERIOD = 0.2
@@ -75,6 +79,7 @@ class Exchange:
         self.query = dict(urllib.parse.parse_qsl(parts.query))
         wish = fields.get("connection", "").lower()
         self.keep_alive = "close" not in wish and (version == "HTTP/1.1" or "keep-alive" in wish)
+        self.body = b""  # of the request
 
     def head(self, status, fields):
         lines = [f"HTTP/1.1 {status} X", "Server: origin"] + fields
@@ -157,12 +162,16 @@ class Exchange:
         await self.wait_for_the_client()
 
     async def get_redirect(self):
-        await self.answer(302, 2048, [f"Location: {self.query.get('to', '/bytes/64')}"])
+        size = int(self.query.get("size", 2048))
+        await self.answer(302, size, [f"Location: {self.query.get('to', '/bytes/64')}"])
 
-    async def get_status(self, code):
-        await self.answer(int(code), 32)
+    async def get_status(self, code, size=32):
+        await self.answer(int(code), int(size))
 
-    async def get_upgrade(self, refused=None):
+    async def get_upgrade(self, refused=None, size=2048):
+        if refused == "401":
+            await self.answer(401, int(size), ['WWW-Authenticate: Basic realm="chat"'])
+            return
         if refused or "upgrade" not in self.fields.get("connection", "").lower():
             await self.answer(426, 2048, ["Upgrade: echo"])
             return
@@ -184,6 +193,23 @@ class Exchange:
         raw = self.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+    async def get_git(self, *_):
+        if not (root := os.environ.get("GIT_PROJECT_ROOT")):
+            await self.answer(404, 32)
+            return
+        process, status, fields = await git_backend.start(root, self, self.body)
+        self.head(status, [*fields, "Transfer-Encoding: chunked"])
+        try:
+            while data := await process.stdout.read(65536):
+                await self.send(b"%x\r\n%s\r\n" % (len(data), data))
+        except OSError:  # nobody listens any more
+            process.kill()
+            raise
+        finally:
+            await process.wait()
+        await self.send(b"0\r\n\r\n")
+        await self.completed(True)
 
     async def tunnel(self):
         """What a proxy does: bytes both ways until either side ends."""
@@ -218,12 +244,15 @@ class Exchange:
         await self.answer(404, 32)
 
 
-async def read_request_body(reader, writer, fields):
+async def read_request_body(reader, writer, fields, keep=False):
+    """To its end; given back only where somebody will look at it."""
+    kept = bytearray()
     if "100-continue" in fields.get("expect", "").lower():
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if "chunked" in fields.get("transfer-encoding", "").lower():
         while size := int((await reader.readline()).split(b";")[0], 16):
-            await reader.readexactly(size + 2)
+            data = await reader.readexactly(size + 2)
+            kept += data[:-2] if keep else b""
         while (await reader.readline()).strip():
             pass
     else:
@@ -232,7 +261,9 @@ async def read_request_body(reader, writer, fields):
             data = await reader.read(min(left, 65536))
             if not data:
                 raise asyncio.IncompleteReadError(b"", left)
+            kept += data if keep else b""
             left -= len(data)
+    return bytes(kept)
 
 
 async def serve_connection(counts, reader, writer):
@@ -246,8 +277,8 @@ async def serve_connection(counts, reader, writer):
                 name, _, value = field.partition(":")
                 fields[name.strip().lower()] = value.strip()
             counts["requests"] += 1
-            await read_request_body(reader, writer, fields)
             exchange = Exchange(counts, reader, writer, *line, fields)
+            exchange.body = await read_request_body(reader, writer, fields, exchange.path.startswith("/git/"))
             await exchange.run()
             if not exchange.keep_alive:
                 break

@@ -1,4 +1,5 @@
-/* libcurl's multi interface: curl_fetch URL read|keep COUNT. Reads COUNT bodies to their end, or pauses each and keeps it. */
+/* libcurl's multi interface: curl_fetch URL read|keep COUNT. Reads COUNT bodies to their end, or pauses each and keeps it until
+ * there is a file "stop". */
 #include <curl/curl.h>
 #include <err.h>
 #include <stdio.h>
@@ -61,8 +62,8 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < count; i++)
         printf("%zu\n", keeps ? 0 : transfers[i].bytes);
-    if (keeps) { /* what the peer still sends ahead comes in */
-        for (int i = 0; i < 25; i++) {
+    if (keeps) {
+        while (access("stop", F_OK) != 0) { /* what the peer still sends ahead comes in */
             curl_multi_perform(multi, &running);
             curl_multi_poll(multi, NULL, 0, 20, NULL);
         }

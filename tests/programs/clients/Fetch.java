@@ -1,4 +1,6 @@
-/* Java's HTTP clients: Fetch HttpClient|HttpURLConnection URL read|keep COUNT. Reads bodies to their end, or keeps them unread. */
+/* Java's HTTP clients: Fetch HttpClient|HttpURLConnection URL read|keep COUNT. Reads bodies to their end, or keeps them unread;
+ * HttpClient, which reads ahead, does so until there is a file "stop". */
+import java.io.File;
 import java.io.InputStream;
 import java.net.URI;
 import java.net.URL;
@@ -56,6 +58,7 @@ public final class Fetch {
             }
         }
         System.out.println("done");
+        while (!read && arguments[0].equals("HttpClient") && !new File("stop").exists()) Thread.sleep(50);
         System.exit(0);
     }
 }

@@ -1,4 +1,5 @@
-// Node's clients: fetch.js http|https|http2|fetch URL read|keep|abort COUNT
+// Node's clients: fetch.js http|https|http2|fetch URL read|keep|abort COUNT. What is kept stays until there is a file "stop".
+const fs = require('fs');
 const [client, url, way, count] = process.argv.slice(2);
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
 process.removeAllListeners('warning');
@@ -7,11 +8,18 @@ const kept = [];
 function take(answer, done, status) {
   if (way === 'read') {
     let size = 0;
-    answer.on('data', (chunk) => size += chunk.length).on('end', () => done(size));
+    answer.on('data', (chunk) => size += chunk.length);
+    // a connection for one request is over when it is closed, not when its body is
+    const socket = client === 'http2' ? answer : answer.socket;
+    socket.on('close', () => done(size));
     return;
   }
   kept.push(answer);
-  if (way === 'abort') answer.destroy();
+  if (way === 'abort') {
+    answer.socket.on('close', () => done(status));
+    answer.destroy();
+    return;
+  }
   done(status);
 }
 
@@ -39,5 +47,6 @@ const one = {
 (async () => {
   for (let i = 0; i < Number(count); i++) console.log(await one());
   console.log('done');
-  setTimeout(() => process.exit(0), 300);
+  if (way !== 'keep') process.exit(0);
+  setInterval(() => fs.existsSync('stop') && process.exit(0), 50); // meanwhile the loop reads ahead until its buffers are full
 })();

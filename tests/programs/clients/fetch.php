@@ -21,6 +21,10 @@ function with_curl(string $url, string $way): void
     $handle = curl_init($url);
     curl_setopt($handle, CURLOPT_SSL_VERIFYPEER, false);
     curl_setopt($handle, CURLOPT_SSL_VERIFYHOST, false);
+    if (getenv('HTTP2')) {
+        $how = str_starts_with($url, 'https') ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+        curl_setopt($handle, CURLOPT_HTTP_VERSION, $how);
+    }
     if ($way === 'read') {
         curl_setopt($handle, CURLOPT_RETURNTRANSFER, true);
         echo strlen(curl_exec($handle)), "\n";
@@ -28,9 +32,13 @@ function with_curl(string $url, string $way): void
         return;
     }
     $multi = curl_multi_init();
-    curl_setopt($handle, CURLOPT_WRITEFUNCTION, fn ($handle, $data) => strlen($data));
+    $paused = false;
+    curl_setopt($handle, CURLOPT_WRITEFUNCTION, function ($handle, $data) use (&$paused) {
+        $paused = true;
+        return 0x10000001; // CURL_WRITEFUNC_PAUSE
+    });
     curl_multi_add_handle($multi, $handle);
-    for ($i = 0; $i < 500 && curl_getinfo($handle, CURLINFO_SIZE_DOWNLOAD) == 0; $i++) {
+    for ($i = 0; $i < 500 && !$paused; $i++) {
         curl_multi_exec($multi, $running);
         curl_multi_select($multi, 0.05);
     }

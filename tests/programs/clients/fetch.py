@@ -1,4 +1,5 @@
-"""Python's HTTP clients: fetch.py CLIENT URL read|keep COUNT. Reads bodies to their end, or asks and keeps the answers unread."""
+"""Python's HTTP clients: fetch.py CLIENT URL read|keep COUNT. Reads bodies to their end, or asks and keeps the answers unread;
+an event loop does so until there is a file "stop"."""
 import asyncio
 import http.client
 import os
@@ -84,13 +85,15 @@ async def with_asyncio():
         length = int([line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")][0].split(b":")[1])
         print(len(await reader.readexactly(length)))
         writer.close()
+        await writer.wait_closed()
 
 
 async def all_of(one):
     for _ in range(count):
         await one()
     if way == "keep":
-        await asyncio.sleep(0.5)  # the loop reads ahead until its buffers are full
+        while not os.path.exists("stop"):
+            await asyncio.sleep(0.05)  # the loop reads ahead until its buffers are full
         os._exit(0)  # the event loop's end would close what is kept
 
 
