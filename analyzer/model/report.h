@@ -112,8 +112,10 @@ struct report_finding {
     uint64_t bytes_read;
     uint64_t bytes_expected; /* TRACE_UNKNOWN */
     struct report_stack request, connect, worker;
+    /* the caller's stack is that of the connect: a library's thread sent the request */
+    bool by_connect;
     bool
-        by_connect; /* the caller's stack is that of the connect: a library's thread sent the request */
+        asked_before; /* then: and the connection had served other requests, perhaps somebody else's */
     struct report_object objects[REPORT_OBJECTS_MAX]; /* oldest first */
     size_t object_count;
     uint64_t behind[4];         /* roots: stranded workers behind it, by enum trace_worker_role */

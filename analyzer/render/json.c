@@ -165,6 +165,7 @@ static json_t *finding_json(const struct report_finding *finding) {
     json_object_set_new(stacks, "connect", stack_json(&finding->connect));
     json_object_set_new(stacks, "worker", stack_json(&finding->worker));
     json_object_set_new(out, "stacks", stacks);
+    json_object_set_new(out, "caller", json_string(finding->by_connect ? "connect" : "request"));
     for (size_t i = 0; i < finding->object_count; i++)
         json_array_append_new(objects, object_json(&finding->objects[i]));
     json_object_set_new(out, "objects", objects);

@@ -193,6 +193,7 @@ static void write_objects(const struct report_finding *finding, const struct pap
 }
 
 static const char *caller_label(const struct report_finding *finding) {
+    if (finding->asked_before) return "connected in";
     return finding->rule->where ? finding->rule->where : "asked for in";
 }
 

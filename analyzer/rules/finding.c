@@ -62,9 +62,28 @@ static struct report_finding *finding_new(struct rules_context *context,
     return finding;
 }
 
+static bool has_user_code(const struct rules_stack *stack) {
+    for (size_t i = 0; i < stack->count; i++)
+        if (stack->frames[i].kind == SYMBOL_USER && stack->frames[i].module[0]) return true;
+    return false;
+}
+
+/*
+ * Event loops and executors send what others asked for: where no frame of the request's stack is the user's, but one is where the
+ * connection was asked for, that is the caller. (In Go programs the request's stack is the asking goroutine's own.)
+ */
+static bool is_by_connect(struct rules_context *context, const struct rules_object *object) {
+    if (object->by_connect_stack) return true;
+    if (!object->process || !object->request_stack || !object->connect_stack ||
+        (object->connection && object->connection->go))
+        return false;
+    return !has_user_code(rules_stack(context, object->process, object->request_stack)) &&
+           has_user_code(rules_stack(context, object->process, object->connect_stack));
+}
+
 /* Fields that are told once are those of the oldest object. */
 static void finding_take_oldest(struct rules_context *context, struct report_finding *finding,
-                                const struct rules_object *object) {
+                                const struct rules_object *object, bool by_connect) {
     struct model_process *process = object->process;
     if (!process) return;
     uint64_t absolute =
@@ -79,7 +98,9 @@ static void finding_take_oldest(struct rules_context *context, struct report_fin
     finding->status = object->status;
     finding->bytes_read = object->bytes_read;
     finding->bytes_expected = object->bytes_expected;
-    finding->by_connect = object->by_connect_stack;
+    finding->by_connect = by_connect;
+    finding->asked_before = by_connect && !object->by_connect_stack && object->connection &&
+                            object->connection->raw.requests > 1;
     finding->request = stack_shown(rules_stack(context, process, object->request_stack));
     finding->connect = stack_shown(rules_stack(context, process, object->connect_stack));
     finding->worker = stack_shown(rules_stack(context, process, object->worker_stack));
@@ -148,8 +169,9 @@ static void finding_vote(struct report_finding *finding, struct report_finding *
 struct report_finding *rules_add(struct rules_context *context, const struct rules_object *object) {
     if (object->host || context->rule != &rule_blind)
         if (!rules_host_is_wanted(context, object->host)) return NULL;
+    const bool by_connect = is_by_connect(context, object);
     uint32_t id = object->by_worker_stack && object->worker_stack ? object->worker_stack
-                  : object->by_connect_stack                      ? object->connect_stack
+                  : by_connect                                    ? object->connect_stack
                   : object->request_stack                         ? object->request_stack
                   : object->connect_stack                         ? object->connect_stack
                                                                   : object->worker_stack;
@@ -164,7 +186,7 @@ struct report_finding *rules_add(struct rules_context *context, const struct rul
     finding_take_newest(finding, object);
     finding->count += object->count ? object->count : 1;
     if (object->confidence < finding->confidence) finding->confidence = object->confidence;
-    finding_take_oldest(context, finding, object);
+    finding_take_oldest(context, finding, object, by_connect);
     for (size_t i = 0; i < sizeof object->tags / sizeof *object->tags; i++)
         if (object->tags[i]) finding_tag(finding, object->tags[i]);
     if (object->connection || object->worker || object->listed)

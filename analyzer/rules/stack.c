@@ -97,11 +97,13 @@ static size_t name_plainly(const struct rules_context *context,
         frames[i].module = module ? module->path : "";
         frames[i].build_id = "";
         if (addresses[i].language) {
-            frames[i].module = frames[i].file = addresses[i].file;
+            frames[i].module = symbol_script_module(&context->report->arena, &addresses[i]);
+            if (addresses[i].language != TRACE_LANGUAGE_JAVA || addresses[i].line)
+                frames[i].file = addresses[i].file;
             frames[i].function = addresses[i].function;
             frames[i].line = (int)addresses[i].line;
             frames[i].language = symbol_language_name(addresses[i].language);
-            frames[i].kind = symbol_script_kind(addresses[i].language, addresses[i].file);
+            frames[i].kind = symbol_script_kind(addresses[i].language, frames[i].module);
             frames[i].user = frames[i].kind == SYMBOL_USER;
             frames[i].interpreted = true;
             continue;

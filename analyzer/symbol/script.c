@@ -4,12 +4,21 @@
 #include <string.h>
 
 #include "httpleak/trace.h"
+#include "model/arena.h"
 #include "symbol/symbol.h"
 
 static const char *const names[] = {NULL, "python", "ruby", "php", "javascript", "java"};
 
 const char *symbol_language_name(uint32_t language) {
     return language < sizeof names / sizeof *names ? names[language] : NULL;
+}
+
+const char *symbol_script_module(struct arena *arena, const struct symbol_address *address) {
+    const char *file = address->file && address->file[0] ? address->file : "<unknown>";
+    const char *dot = address->function ? strrchr(address->function, '.') : NULL;
+    if (address->language != TRACE_LANGUAGE_JAVA || !address->line || !dot)
+        return arena_copy(arena, file);
+    return arena_format(arena, "%.*s", (int)(dot - address->function), address->function);
 }
 
 /* Where libraries are; in a file's whole path, of Java in the class's name. */
@@ -34,16 +43,51 @@ static const struct {
     {TRACE_LANGUAGE_PHP, "phar://*"},
     {TRACE_LANGUAGE_JAVASCRIPT, "node:*"},
     {TRACE_LANGUAGE_JAVASCRIPT, "*/node_modules/*"},
+    /* no path tells a library's class from the program's: the JDK's own, languages, clients and what they stand on */
     {TRACE_LANGUAGE_JAVA, "java.*"},
     {TRACE_LANGUAGE_JAVA, "javax.*"},
     {TRACE_LANGUAGE_JAVA, "jdk.*"},
     {TRACE_LANGUAGE_JAVA, "sun.*"},
     {TRACE_LANGUAGE_JAVA, "com.sun.*"},
+    {TRACE_LANGUAGE_JAVA, "jakarta.*"},
+    {TRACE_LANGUAGE_JAVA, "kotlin.*"},
+    {TRACE_LANGUAGE_JAVA, "kotlinx.*"},
+    {TRACE_LANGUAGE_JAVA, "scala.*"},
+    {TRACE_LANGUAGE_JAVA, "groovy.*"},
+    {TRACE_LANGUAGE_JAVA, "org.codehaus.groovy.*"},
+    {TRACE_LANGUAGE_JAVA, "clojure.*"},
+    {TRACE_LANGUAGE_JAVA, "org.apache.http.*"},
+    {TRACE_LANGUAGE_JAVA, "org.apache.hc.*"},
+    {TRACE_LANGUAGE_JAVA, "org.apache.commons.httpclient.*"},
+    {TRACE_LANGUAGE_JAVA, "org.apache.cxf.*"},
+    {TRACE_LANGUAGE_JAVA, "org.asynchttpclient.*"},
+    {TRACE_LANGUAGE_JAVA, "org.eclipse.jetty.*"},
+    {TRACE_LANGUAGE_JAVA, "org.glassfish.jersey.*"},
+    {TRACE_LANGUAGE_JAVA, "org.jboss.resteasy.*"},
+    {TRACE_LANGUAGE_JAVA, "org.springframework.*"},
+    {TRACE_LANGUAGE_JAVA, "okhttp3.*"},
+    {TRACE_LANGUAGE_JAVA, "okio.*"},
+    {TRACE_LANGUAGE_JAVA, "com.squareup.okhttp.*"},
+    {TRACE_LANGUAGE_JAVA, "retrofit2.*"},
+    {TRACE_LANGUAGE_JAVA, "feign.*"},
+    {TRACE_LANGUAGE_JAVA, "kong.unirest.*"},
+    {TRACE_LANGUAGE_JAVA, "io.netty.*"},
+    {TRACE_LANGUAGE_JAVA, "io.grpc.*"},
+    {TRACE_LANGUAGE_JAVA, "io.vertx.*"},
+    {TRACE_LANGUAGE_JAVA, "io.ktor.*"},
+    {TRACE_LANGUAGE_JAVA, "io.micronaut.*"},
+    {TRACE_LANGUAGE_JAVA, "reactor.*"},
+    {TRACE_LANGUAGE_JAVA, "rx.*"},
+    {TRACE_LANGUAGE_JAVA, "io.reactivex.*"},
+    {TRACE_LANGUAGE_JAVA, "akka.*"},
+    {TRACE_LANGUAGE_JAVA, "com.google.api.client.*"},
+    {TRACE_LANGUAGE_JAVA, "software.amazon.awssdk.*"},
+    {TRACE_LANGUAGE_JAVA, "com.amazonaws.*"},
 };
 
-enum symbol_kind symbol_script_kind(uint32_t language, const char *file) {
+enum symbol_kind symbol_script_kind(uint32_t language, const char *module) {
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
-        if (libraries[i].language == language && fnmatch(libraries[i].pattern, file, 0) == 0)
+        if (libraries[i].language == language && fnmatch(libraries[i].pattern, module, 0) == 0)
             return SYMBOL_CLIENT;
     return SYMBOL_USER;
 }

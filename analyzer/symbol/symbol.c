@@ -149,14 +149,14 @@ static struct symbol_names *symbolizer_script(struct symbolizer *s,
     struct symbol_names *names = arena_alloc(&s->arena, sizeof *names + sizeof *names->frames);
     struct symbol_frame *f = names->frames;
     const char *file = a->file && a->file[0] ? a->file : "<unknown>";
-    f->module = arena_copy(&s->arena, file);
+    f->module = symbol_script_module(&s->arena, a);
     f->build_id = "";
-    if (a->language != TRACE_LANGUAGE_JAVA) f->file = symbolizer_source(s, file);
+    if (a->language != TRACE_LANGUAGE_JAVA || a->line) f->file = symbolizer_source(s, file);
     f->line = a->line <= INT32_MAX ? (int)a->line : 0;
     if (a->function && a->function[0]) f->function = arena_copy(&s->arena, a->function);
     f->language = symbol_language_name(a->language);
     if (!f->language) f->language = "native";
-    f->kind = symbol_script_kind(a->language, file);
+    f->kind = symbol_script_kind(a->language, f->module);
     f->user = f->kind == SYMBOL_USER;
     f->interpreted = true;
     names->count = 1;

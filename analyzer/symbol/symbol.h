@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct symbolizer;
+struct arena;
 
 struct symbol_options {
     /* ask the servers in DEBUGINFOD_URLS for debug information that is not on this machine */
@@ -50,9 +51,9 @@ struct symbol_address {
     /* interpreted code, which the recorder has named: then only these count */
     uint32_t language; /* enum trace_language; 0: native */
     uint32_t line;     /* 0: unknown */
-    const char *
-        file; /* as the interpreter calls it: a path, "<string>", "node:net"...; of Java the class */
-    const char *function;
+    /* as the interpreter calls it: a path, "<string>", "node:net"...; of Java below the source root, without a line the class */
+    const char *file;
+    const char *function; /* of Java with its class */
 };
 
 struct symbol_frame {
@@ -95,11 +96,13 @@ bool symbol_source_is_library(const char *file);
 /* Classifies a module by its path alone (soname patterns, one table) and its trace flags. Pure. */
 enum symbol_kind symbol_module_kind(const char *path, uint32_t flags);
 
+/* script.c: what stands for the module of interpreted code: its file, of Java its class. In the arena, or the address's own. */
+const char *symbol_script_module(struct arena *arena, const struct symbol_address *address);
 /*
- * script.c: the same for interpreted code, by the file that it stands in: what came with the interpreter
- * and what a package manager installed is a library (SYMBOL_CLIENT). Pure.
+ * The same for interpreted code, by that module: what came with the interpreter and what a package manager installed is a
+ * library (SYMBOL_CLIENT). Pure.
  */
-enum symbol_kind symbol_script_kind(uint32_t language, const char *file);
+enum symbol_kind symbol_script_kind(uint32_t language, const char *module);
 /*
  * A program that was installed as a package has none of its code in places of the user's, but for the few lines
  * that start it: then the outermost package's frames are the user's. Changes kinds in place.

@@ -243,7 +243,7 @@ def clean(scratch, client, protocol):
 
 
 def first_line(client, finding):
-    for stack in ("request", "connect"):
+    for stack in ("connect", "request") if finding["caller"] == "connect" else ("request", "connect"):
         for frame in finding["stacks"][stack] or []:
             if frame["file"] and os.path.basename(frame["file"]) == client.source and frame["line"]:
                 return "line"

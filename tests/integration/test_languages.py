@@ -2,12 +2,14 @@
 """The caller's line in the caller's language: what a finding shows first is what the interpreter itself said."""
 import ast
 import contextlib
+import functools
 import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
@@ -318,23 +320,122 @@ def node(scratch):
         check(frame["file"].startswith("node:") and frame["line"], frame)
 
 
-@suite.test("Java: a hint says which switch names its methods, and the switch does")
-def java(scratch):
-    compiler, command = harness.need("javac", "java")
-    subprocess.run([compiler, "-d", scratch.directory, source("Kept.java")], check=True, capture_output=True)
-    argv = ["-cp", scratch.directory, "Kept", origin.url("http", BIG), str(COUNT)]
-    result = scratch.preloaded([command, *argv])
-    leaks(result)
-    check("-XX:+DumpPerfMapAtExit names" in text_of(result), lambda: text_of(result))
-    if not harness.LONG:
-        return
-    switches = ["-XX:+PreserveFramePointer", "-XX:+UnlockDiagnosticVMOptions", "-XX:+DumpPerfMapAtExit", "-Xcomp"]
-    result = scratch.preloaded([command, *switches, *argv])
-    with no_map(result):
-        for finding in leaks(result):
-            frame = first(finding)
-            equal("language, module", (frame["language"], frame["module"]), ("java", "Kept"))
-            check(frame["function"] in ("Kept.fetch", "Kept.main"), frame)
+# ---- Java ------------------------------------------------------------------------------------------
+
+JAVA_WAYS = ("method inlined replaced given_up invalidated initializer constructor inner recursive lambda reference bridge handler "
+             "reflection handle proxy privileged thread pool").split()
+COMPILED = {  # how the JVM runs the code: interpreted, compiled by its first or second compiler, as it likes; collectors that move
+    "as it likes": [],
+    "interpreted": ["-Xint"],
+    "compiled first": ["-Xcomp"],
+    "C1": ["-XX:TieredStopAtLevel=1"],
+    "C2": ["-XX:-TieredCompilation"],
+    "frame pointers": ["-XX:+PreserveFramePointer"],
+}
+COLLECTORS = {"serial": ["-XX:+UseSerialGC"], "ZGC": ["-XX:+UseZGC"], "Shenandoah": ["-XX:+UseShenandoahGC"]}
+
+
+def jvms():
+    """One HotSpot of each version: {"17": "/usr/lib/jvm/.../bin/java"}."""
+    found = {}
+    places = [shutil.which("java") or "", *sorted(glob.glob("/usr/lib/jvm/*/bin/java"))]
+    for place in filter(os.path.exists, places):
+        asked = subprocess.run([place, "-version"], capture_output=True, text=True)
+        version = re.search(r'version "(?:1\.)?(\d+)', asked.stderr)
+        if version and "OpenJ9" not in asked.stderr:
+            found.setdefault(version[1], place)
+    return found
+
+
+JVMS = jvms()
+
+
+@functools.lru_cache
+def classes(name):
+    """Where the classes of a program are, such that every version runs them."""
+    compiler = harness.need("javac")
+    folder = suite.stack.enter_context(tempfile.TemporaryDirectory(prefix="httpleak-java."))
+    subprocess.run([compiler, "-nowarn", "--release", "8", "-d", folder, source(name + ".java")], check=True, capture_output=True)
+    return folder
+
+
+def java_command(version, name, *switches):
+    if version not in JVMS:
+        raise harness.Skip(f"no HotSpot {version} on this machine")
+    return [JVMS[version], *switches, "-cp", classes(name), name]
+
+
+def user_frames(places):
+    """Those of the program itself; what the JVM makes for lambdas is in no stack."""
+    return tuple(place for place in places if place.startswith("Ways") and "$$" not in place)
+
+
+def java_ways(scratch, version, switches, ways=JAVA_WAYS, count=2):
+    """Every stack is the one that the JVM gave of the line that sends: all of the program's functions and lines."""
+    host, port = "127.0.0.1", origin.ports["http"]
+    argv = [*java_command(version, "Ways", *switches), ",".join(ways), host, str(port), str(count)]
+    result = scratch.preloaded(argv, "--full-stacks", timeout=120, settings="summary=0:stack_depth=128")
+    equal("status", (result.status, result.errors), (0, ""))
+    harness.replays(result.traces)
+    *lines, done = result.output.decode().splitlines()
+    equal("the end", done, "done")
+    expected = {user_frames(line.split()[1:]) for line in lines}
+    found = leaks(result, len(lines))
+    got = {user_frames(f"{frame['function']}:{frame['line']}" for frame in finding["stacks"]["request"]) for finding in found}
+    equal("stacks", sorted(got), sorted(expected))
+    for frame in (frame for finding in found for frame in finding["stacks"]["request"]):
+        if (frame["function"] or "").startswith("Ways."):
+            equal("module, file", (frame["module"], frame["file"], frame["language"]), ("Ways", "Ways.java", "java"))
+
+
+for version in sorted(JVMS, key=int) or ["17"]:
+    for name, switches in COMPILED.items() if harness.LONG else [("as it likes", [])]:
+        suite.test(f"Java {version}: stacks are the JVM's own ({name})", version, switches)(java_ways)
+    if harness.LONG and int(version) >= 17:
+        for name, switches in COLLECTORS.items():
+            suite.test(f"Java {version}: stacks are the JVM's own ({name})", version, switches)(java_ways)
+
+
+@suite.test("Java: HttpURLConnection, and who started the threads")
+def java_kept(scratch):
+    argv = [*java_command(next(iter(JVMS), "17"), "Kept"), origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv)
+    equal("status, output", (result.status, result.output, result.errors), (0, b"done\n", ""))
+    finding = leaks(result)[0]
+    for stack in ("request", "connect"):
+        frame = first(finding, stack)
+        equal(stack, place(frame), (marked("Kept.java"), "Kept.fetch", "Kept.java"))
+        equal("language, module", (frame["language"], frame["module"]), ("java", "Kept"))
+    check("interprets" not in text_of(result), lambda: text_of(result))
+
+
+@suite.test("Java: one client's executor sends, the caller is who asked")
+def java_client(scratch):
+    command = JVMS.get("17") or JVMS.get("25")
+    if not command:
+        raise harness.Skip("no Java 17 or 25 on this machine")
+    argv = [command, source("KeptClient.java"), origin.url("http", BIG), str(COUNT)]
+    result = scratch.preloaded(argv, timeout=60)
+    equal("status, output", (result.status, result.output), (0, b"done\n"))
+    finding = leaks(result)[0]
+    equal("caller", finding["caller"], "connect")
+    equal("frame", place(first(finding, "connect")), (marked("KeptClient.java"), "KeptClient.fetch", "KeptClient.java"))
+
+
+def java_churn(scratch, version, switches):
+    """Clean threads while classes come and go, and nothing of it is disturbed."""
+    argv = [*java_command(version, "Churn", *switches), origin.url("http", "/bytes/1000"), "20"]
+    result = scratch.preloaded(argv, timeout=120)
+    equal("status, output", (result.status, result.output, result.errors), (0, b"160 [1000]\n", ""))
+    harness.no_error(result.report)
+    equal("opened", result.report["totals"]["bodies"]["opened"], 160)
+
+
+for version in sorted(JVMS, key=int) or ["17"]:
+    suite.test(f"Java {version}: clean threads while classes come and go", version, [])(java_churn)
+    if harness.LONG and int(version) >= 17:
+        for name, switches in COLLECTORS.items():
+            suite.test(f"Java {version}: the same ({name})", version, switches)(java_churn)
 
 
 suite.main()

@@ -225,11 +225,12 @@ START_TEST(json_has_the_contracts_names) {
     expect_keys(
         root_finding,
         "rule severity confidence host port scheme count message advice fingerprint caused_by "
-        "tags request oldest_age_s newest_age_s bytes_read bytes_expected stacks objects");
+        "tags request oldest_age_s newest_age_s bytes_read bytes_expected stacks caller objects");
     expect_keys(
         worker,
         "rule severity confidence host port scheme count message advice fingerprint caused_by "
-        "tags role request oldest_age_s newest_age_s bytes_read bytes_expected stacks objects");
+        "tags role request oldest_age_s newest_age_s bytes_read bytes_expected stacks caller "
+        "objects");
     ck_assert_int_eq(json_is_null(json_object_get(root_finding, "caused_by")), 1);
     ck_assert_str_eq(json_string_value(json_object_get(worker, "caused_by")),
                      json_string_value(json_object_get(root_finding, "fingerprint")));

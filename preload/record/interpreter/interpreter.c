@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "record/gate.h"
+#include "record/interpreter/java.h"
 #include "record/interpreter/php.h"
 #include "record/interpreter/python.h"
 #include "record/interpreter/ruby.h"
@@ -16,6 +17,7 @@ struct found {
     struct python python; /* one of these */
     struct ruby ruby;
     struct php php;
+    struct java java;
 };
 
 /* What was found lives in one of two places, taken in turns, so that a stack that is being taken keeps what it began with. */
@@ -47,15 +49,17 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
             dynamic = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
     if (!dynamic) return 0;
     image_read(&image, info->dlpi_addr, dynamic);
+    range_of(f, info);
     if (python_find(&f->python, &image))
         f->language = TRACE_LANGUAGE_PYTHON;
     else if (ruby_find(&f->ruby, &image))
         f->language = TRACE_LANGUAGE_RUBY;
     else if (php_find(&f->php, &image))
         f->language = TRACE_LANGUAGE_PHP;
+    else if (java_find(&f->java, &image, f->start, f->end))
+        f->language = TRACE_LANGUAGE_JAVA;
     else
         return 0;
-    range_of(f, info);
     return 1;
 }
 
@@ -63,7 +67,7 @@ static bool is_same(const struct found *a, const struct found *b) {
     return a->start == b->start && a->end == b->end && a->language == b->language &&
            a->python.code_type == b->python.code_type &&
            a->python.thread_state == b->python.thread_state && a->ruby.frames == b->ruby.frames &&
-           a->php.globals == b->php.globals;
+           a->php.globals == b->php.globals && a->java.structs == b->java.structs;
 }
 
 /* As a rule nothing has changed: then whoever is taking a stack goes on with what he has. */
@@ -92,6 +96,13 @@ struct part {
     uint32_t first, last;
 };
 
+/* No unwinder finds its way through code that a JVM made: what it says of the frames beyond is made up. */
+static struct part part_of_java(const struct java *java, void *const *pcs, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (java_holds(java, (uintptr_t)pcs[i])) return (struct part){i, n};
+    return (struct part){n, n};
+}
+
 static struct part part_of(const struct found *f, void *const *pcs, uint32_t n) {
     struct part part = {n, n};
     for (uint32_t i = 0; i < n; i++) {
@@ -102,11 +113,12 @@ static struct part part_of(const struct found *f, void *const *pcs, uint32_t n) 
     return part;
 }
 
-/* Python knows by the thread whether it runs something here; of the others the native stack has to tell. */
+/* Python and Java know by the thread whether it runs something here; of the others the native stack has to tell. */
 static uint32_t frames_of(const struct found *f, bool inside, void **counters, uint32_t most) {
     switch (f->language) {
     case TRACE_LANGUAGE_PYTHON: return python_frames(&f->python, counters, most);
     case TRACE_LANGUAGE_RUBY: return inside ? ruby_frames(&f->ruby, counters, most) : 0;
+    case TRACE_LANGUAGE_JAVA: return java_frames(&f->java, counters, most);
     case TRACE_LANGUAGE_PHP: return inside ? php_frames(&f->php, counters, most) : 0;
     default: return 0;
     }
@@ -114,7 +126,8 @@ static uint32_t frames_of(const struct found *f, bool inside, void **counters, u
 
 static uint32_t splice(const struct found *f, void **pcs, uint32_t n, uint32_t most) {
     void *inside[TRACE_STACK_DEPTH_MAX], *outside[TRACE_STACK_DEPTH_MAX];
-    const struct part part = part_of(f, pcs, n);
+    const struct part part =
+        f->language == TRACE_LANGUAGE_JAVA ? part_of_java(&f->java, pcs, n) : part_of(f, pcs, n);
     const uint32_t count = frames_of(f, part.first < part.last, inside, most);
     if (count == 0) return n;
     /* Of what it called, half the room at most: the code that asked for it is what a report wants. */
