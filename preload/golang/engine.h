@@ -82,8 +82,13 @@ bool module_find(struct pclntab *, const struct program *);
 
 /* ---- types.c ---- */
 
-/* Fills golang_type and golang_offset; false: refused. */
+/* Fills golang_type and golang_offset, and looks at the form of maps; false: refused. */
 bool types_read(void);
+
+/* ---- map.c ---- */
+
+/* By the descriptor of http.Header, 0: not there; false: refused. */
+bool map_read(uint64_t type);
 
 /* ---- install.c ---- */
 

@@ -35,8 +35,11 @@ struct golang_registers {
 typedef void golang_probe(const struct golang_registers *);
 
 enum golang_site { GOLANG_ENTRY, GOLANG_RETURN };
-/* REQUIRED: without it nothing is patched. OPTIONAL: the linker may have dropped the function; if it is there it must pass. */
-enum golang_need { GOLANG_OPTIONAL, GOLANG_REQUIRED };
+/*
+ * REQUIRED: without it nothing is patched. OPTIONAL: the linker may have dropped the function; if it is there it must pass. EXTRA:
+ * the same, but where the compiler has inlined it (by a profile) its calls are missed, which costs what the row says and no more.
+ */
+enum golang_need { GOLANG_OPTIONAL, GOLANG_REQUIRED, GOLANG_EXTRA };
 
 #define GOLANG_HOOK(id, name, site, probe, first, last, need) golang_probe probe;
 #include "golang/hooks.def"

@@ -149,7 +149,8 @@ static bool choose(struct install *in, const struct program *program) {
 static bool calls_come_by(const struct install *in) {
     uint32_t names[ROWS] = {0};
     for (size_t row = 0; row + 1 < ROWS; row++)
-        if (is_in_release(row)) names[row] = in->functions[row].name;
+        if (is_in_release(row) && rows[row].need != GOLANG_EXTRA)
+            names[row] = in->functions[row].name;
     const long inlined = pclntab_inlined(in->table, names, ROWS);
     return inlined < 0 || refuse((size_t)inlined, "the compiler has inlined it somewhere");
 }

@@ -39,6 +39,11 @@ bool probe_is_eof(uint64_t itab, uint64_t data);
 /* Whether it says that the other side or the network failed; else it is the program that gave up. */
 bool probe_is_network(uint64_t itab, uint64_t data);
 
+/* A field of an http.Header (its address, 0: none): its first value; false: it is not there. The name in its canonical form. */
+bool probe_field(uint64_t header, const char *name, struct managed_text *value);
+/* What kind of body the header of a response announces. */
+enum managed_media probe_media(uint64_t header);
+
 /* Method, path and host of a request. */
 struct probe_request {
     int32_t method, url, host; /* offsets */

@@ -175,7 +175,10 @@ void probe_round_trip(const struct golang_registers *r) {
     const uint64_t request = golang_word(r->bx, golang_offset.treq_request),
                    transport = golang_word(r->ax, golang_offset.pc_t);
     struct managed_request out = {.stack = golang_stack_again(r, self), .goid = self->number};
+    struct managed_text upgrade;
     probe_request_of(&out, request, &at);
+    /* roundTrip itself looks into this map next. */
+    out.upgrade = probe_field(golang_word(request, golang_offset.req_header), "Upgrade", &upgrade);
     managed_request(c, &out, &self->exchange);
     if ((uint8_t)golang_word(request, golang_offset.req_close) ||
         (uint8_t)golang_word(transport, golang_offset.t_no_keep_alives))
@@ -223,6 +226,7 @@ void probe_round_trip_done(const struct golang_registers *r) {
     const bool chunked = golang_word(response, golang_offset.resp_encoding + 8) != 0;
     const struct managed_response answer = {
         .status = status,
+        .media = probe_media(golang_word(response, golang_offset.resp_header)),
         .expected = length < 0 ? TRACE_UNKNOWN : (uint64_t)length,
         .framing = length >= 0 ? TRACE_FRAMING_LENGTH
                    : chunked   ? TRACE_FRAMING_CHUNKED

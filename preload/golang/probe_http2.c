@@ -5,16 +5,17 @@
 #include "golang/probe.h"
 
 struct http2_layout { /* of one of the two */
-    int32_t conn, stream_id, read_closed;
+    int32_t conn, context, stream_id, read_closed;
     uint64_t body_type, gzip_type;
     int32_t gzip_body;
-    int32_t status, length, body;
+    int32_t status, length, header, body;
     struct probe_request request;
 };
 
 static struct http2_layout bundled(void) {
     return (struct http2_layout){
         .conn = golang_offset.h2_conn,
+        .context = golang_offset.h2_context,
         .stream_id = golang_offset.h2_stream_id,
         .read_closed = golang_offset.h2_read_closed,
         .body_type = golang_type.h2_body,
@@ -22,6 +23,7 @@ static struct http2_layout bundled(void) {
         .gzip_body = golang_offset.h2_gzip_body,
         .status = golang_offset.resp_status,
         .length = golang_offset.resp_length,
+        .header = golang_offset.resp_header,
         .body = golang_offset.resp_body,
         .request = {golang_offset.req_method, golang_offset.req_url, golang_offset.req_host},
     };
@@ -30,6 +32,7 @@ static struct http2_layout bundled(void) {
 static struct http2_layout internal(void) {
     return (struct http2_layout){
         .conn = golang_offset.h2i_conn,
+        .context = golang_offset.h2i_context,
         .stream_id = golang_offset.h2i_stream_id,
         .read_closed = golang_offset.h2i_read_closed,
         .body_type = golang_type.h2i_body,
@@ -37,6 +40,7 @@ static struct http2_layout internal(void) {
         .gzip_body = golang_offset.h2i_gzip_body,
         .status = golang_offset.h2i_status,
         .length = golang_offset.h2i_length,
+        .header = golang_offset.h2i_header,
         .body = golang_offset.h2i_resp_body,
         .request = {golang_offset.h2i_method, golang_offset.h2i_url, golang_offset.h2i_host},
     };
@@ -110,6 +114,39 @@ static uint64_t stream_of(uint64_t response, const struct http2_layout *h) {
     return h->body_type && golang_itab_type(itab) == h->body_type ? data : 0;
 }
 
+/* ---- the contexts of requests (context/context.go) ---- */
+
+enum { VALUES_MOST = 32 };
+
+static struct managed_life life_of(uint64_t context) {
+    return (struct managed_life){
+        .context = context,
+        .done = golang_word(context, golang_offset.context_done + 8), /* of an atomic.Value */
+    };
+}
+
+/*
+ * The cancelCtx that a stream's context is, comes from, or has as its beginning; 0: it cannot be cancelled, or is of a type that
+ * is not context's own and may do anything.
+ */
+static uint64_t context_of(uint64_t stream, const struct http2_layout *h) {
+    uint64_t itab = golang_word(stream, h->context), data = golang_word(stream, h->context + 8);
+    for (int i = 0; i < VALUES_MOST && golang_itab_points_to(itab, golang_type.value_context);
+         i++) {
+        itab = golang_word(data, golang_offset.value_context);
+        data = golang_word(data, golang_offset.value_context + 8);
+    }
+    const bool known = golang_itab_points_to(itab, golang_type.cancel_context) ||
+                       golang_itab_points_to(itab, golang_type.timer_context);
+    return known ? data : 0;
+}
+
+/* (*cancelCtx).cancel(c, ...) */
+void probe_context_cancel(const struct golang_registers *r) {
+    const struct managed_life life = life_of(r->ax);
+    managed_cancelled(&life, probe_goid(r));
+}
+
 /* roundTrip returned (response, err) */
 void probe_http2_round_trip_done(const struct golang_registers *r) {
     struct managed_worker *self = managed_worker_find(probe_goid(r));
@@ -127,14 +164,20 @@ void probe_http2_round_trip_done(const struct golang_registers *r) {
         return;
     }
     const int64_t length = (int64_t)golang_word(response, h.length);
-    const struct managed_response answer = {
+    struct managed_response answer = {
         .status = status,
+        .media = probe_media(golang_word(response, h.header)),
         .expected = length < 0 ? TRACE_UNKNOWN : (uint64_t)length,
         .framing = length < 0 ? TRACE_FRAMING_CHUNKED : TRACE_FRAMING_LENGTH,
         .stream = true,
         .stream_id = (uint32_t)golang_word(stream, h.stream_id),
     };
+    const uint64_t context = context_of(stream, &h);
+    if (context) answer.life = life_of(context);
     managed_body_open(&self->exchange, stream, &answer);
+    /* Cancelled meanwhile: who did that came by before there was a body. */
+    if (context && golang_word(context, golang_offset.context_error))
+        managed_cancelled(&answer.life, self->number);
 }
 
 /* ---- bodies ---- */

@@ -12,8 +12,9 @@ enum {
     TYPE_SIZE = 48
 };
 enum { STRUCT_PATH = 48, STRUCT_FIELDS = 56, STRUCT_SIZE = 80, POINTER_TO = 48 };
-enum { FIELD_NAME = 0, FIELD_OFFSET = 16, FIELD_SIZE = 24 };
-enum { KIND_MASK = 31, KIND_POINTER = 22, KIND_STRUCT = 25, FLAG_STAR = 2 };
+enum { FIELD_NAME = 0, FIELD_TYPE = 8, FIELD_OFFSET = 16, FIELD_SIZE = 24 };
+enum { MAP_TYPE_MORE = 80 }; /* an abi.MapType is at most so much larger than an abi.Type */
+enum { KIND_MASK = 31, KIND_POINTER = 22, KIND_STRUCT = 25, FLAG_UNCOMMON = 1, FLAG_STAR = 2 };
 
 static bool inside(uint64_t at, uint64_t size) {
     return at >= golang_program.types && at < golang_program.etypes &&
@@ -99,6 +100,14 @@ static bool is_struct(const uint8_t *p) {
            p[TYPE_FIELD_ALIGN] == 8;
 }
 
+/* The package's path: the struct's own where it has fields that are not exported, else that of the named type behind it. */
+static bool path_is(uint64_t type, const char *path) {
+    const uint64_t own = words_64((const void *)(type + STRUCT_PATH));
+    if (own) return name_is(own, path);
+    return (((const uint8_t *)type)[TYPE_FLAGS] & FLAG_UNCOMMON) && inside(type, STRUCT_SIZE + 4) &&
+           name_is(golang_program.types + words_32((const void *)(type + STRUCT_SIZE)), path);
+}
+
 /* Descriptors have different sizes: every aligned place may be the beginning of one. */
 static void structs_find(uint64_t *types) {
     size_t left = TYPES;
@@ -111,8 +120,7 @@ static void structs_find(uint64_t *types) {
         for (size_t i = 0; i < TYPES; i++)
             if (!types[i] && known_types[i].name[length < 40 ? length : 39] == 0 &&
                 words_equal(name, known_types[i].name, length) &&
-                words_length(known_types[i].name) == length &&
-                name_is(words_64((const void *)(at + STRUCT_PATH)), known_types[i].path)) {
+                words_length(known_types[i].name) == length && path_is(at, known_types[i].path)) {
                 types[i] = at;
                 left--;
                 break;
@@ -120,17 +128,29 @@ static void structs_find(uint64_t *types) {
     }
 }
 
-/* -1: it has no such field, or is damaged. */
-static int64_t field_offset(uint64_t type, const char *name) {
+/* The description of a field; 0: the struct has no such field, or is damaged. */
+static uint64_t field_of(uint64_t type, const char *name) {
     const uint64_t fields = words_64((const void *)(type + STRUCT_FIELDS));
     const uint64_t count = words_64((const void *)(type + STRUCT_FIELDS + 8));
-    if (count > 4096 || !inside(fields, count * FIELD_SIZE)) return -1;
+    if (count > 4096 || !inside(fields, count * FIELD_SIZE)) return 0;
     for (uint64_t at = fields; at < fields + count * FIELD_SIZE; at += FIELD_SIZE)
-        if (name_is(words_64((const void *)(at + FIELD_NAME)), name)) {
-            const uint64_t offset = words_64((const void *)(at + FIELD_OFFSET));
-            return offset < 32768 ? (int64_t)offset : -1;
-        }
-    return -1;
+        if (name_is(words_64((const void *)(at + FIELD_NAME)), name)) return at;
+    return 0;
+}
+
+/* -1: none. */
+static int64_t field_offset(uint64_t type, const char *name) {
+    const uint64_t field = field_of(type, name);
+    const uint64_t offset = field ? words_64((const void *)(field + FIELD_OFFSET)) : UINT64_MAX;
+    return offset < 32768 ? (int64_t)offset : -1;
+}
+
+/* The form of maps, by the type of the responses' Header. A program without that makes no responses. */
+static bool header_read(void) {
+    if (!golang_type.response) return true;
+    const uint64_t field = field_of(golang_type.response, "Header");
+    const uint64_t type = field ? words_64((const void *)(field + FIELD_TYPE)) : 0;
+    return map_read(inside(type, TYPE_SIZE + MAP_TYPE_MORE) ? type : 0);
 }
 
 bool types_read(void) {
@@ -150,11 +170,11 @@ bool types_read(void) {
             return words_refuse(known_types[known_offsets[i].type].name, ".",
                                 known_offsets[i].field, " is not in this release");
     }
-    return true;
+    return header_read();
 }
 
 /* A struct's field, abi.StructField: its type has the kind, and its name's first byte says that it is embedded. */
-enum { KIND_INTERFACE = 20, FIELD_TYPE = 8, FLAG_EMBEDDED = 8 };
+enum { KIND_INTERFACE = 20, FLAG_EMBEDDED = 8 };
 
 bool golang_embedded(uint64_t itab, uint64_t data, uint64_t words[2]) {
     const uint64_t type = golang_itab_type(itab);

@@ -15,7 +15,9 @@
 #include "record/sys.h"
 #include "record/trace_file.h"
 
-#define WAIT_MOST_NS 50000000u /* for another thread that creates the trace */
+/* For another thread that creates the trace: each time, and in all where the program's threads are a runtime's. */
+#define WAIT_MOST_NS 50000000u
+#define WAIT_INSIDE_NS 2000000000u
 
 struct trace_map *trace;
 struct trace_map *trace_of_parent;
@@ -169,6 +171,21 @@ static void say(const char *what, const char *more) {
     sys_say(line, t.length);
 }
 
+/* Before there was a header to count in. */
+static uint32_t lost_early;
+
+static void count_early(struct trace_map *m) {
+    const uint32_t lost = __atomic_exchange_n(&lost_early, 0, __ATOMIC_SEQ_CST);
+    if (lost) __atomic_fetch_add(&m->header->lost[TRACE_LOST_CONNECTIONS], lost, __ATOMIC_RELAXED);
+}
+
+void trace_lose_connection(void) {
+    if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == STATE_FAILED) return;
+    __atomic_fetch_add(&lost_early, 1, __ATOMIC_SEQ_CST);
+    struct trace_map *m = __atomic_load_n(&trace, __ATOMIC_SEQ_CST);
+    if (m) count_early(m);
+}
+
 static bool create(bool inside) {
     static char reason[TRACE_FILE_PATH_MAX + 256];
     struct text why = TEXT_ON(reason);
@@ -205,7 +222,8 @@ static bool create(bool inside) {
     uint64_t magic;
     memcpy(&magic, TRACE_MAGIC, sizeof magic);
     __atomic_store_n((may_alias_u64 *)m->header->magic, magic, __ATOMIC_RELEASE);
-    __atomic_store_n(&trace, m, __ATOMIC_RELEASE);
+    __atomic_store_n(&trace, m, __ATOMIC_SEQ_CST);
+    count_early(m);
     if (inside)
         module_main_add();
     else if (module_source)
@@ -228,11 +246,16 @@ static bool open_trace(bool inside) {
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
     if (now_state == creating) return false; /* the handler of a fault on top of the creator */
-    const uint64_t start = clock_now();
-    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < WAIT_MOST_NS) {
+    static uint64_t waited;
+    const uint64_t start = clock_now(), before = __atomic_load_n(&waited, __ATOMIC_RELAXED);
+    const uint64_t most = !inside                    ? WAIT_MOST_NS
+                          : before >= WAIT_INSIDE_NS ? 0
+                                                     : WAIT_INSIDE_NS - before;
+    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < most) {
         sys_call(SYS_sched_yield);
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
+    if (inside) __atomic_fetch_add(&waited, clock_now() - start, __ATOMIC_RELAXED);
     return now_state == STATE_OPEN;
 }
 
@@ -256,6 +279,7 @@ void trace_after_fork(void) {
     p->ppid = (uint32_t)sys_getppid();
     p->forked_ns = clock_now();
     trace_path[0] = 0;
+    lost_early = 0;
     /*
      * What failed in the parent would fail here: it was said once. A creator that the fork left
      * behind is no more.

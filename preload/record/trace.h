@@ -45,6 +45,8 @@ const char *trace_program(void);
 bool trace_open(void);
 /* The same from where nothing of libc can be called: the executable is the only module that is known then (module_main_set). */
 bool trace_open_inside(void);
+/* A connection will not be seen, since there is no trace for it yet: counted in the one that comes (or is there by now). */
+void trace_lose_connection(void);
 /* What became of the Go program inside, for the header. The texts are NUL terminated and stay where they are. */
 void trace_go(enum trace_go, const char *version, const char *reason);
 /* In a fork child: forget the parent's trace without touching it; the next trace_open makes our own. Keeps `trace` NULL. */

@@ -185,7 +185,10 @@ void connection_connected(int fd, const struct sockaddr *address, socklen_t size
         return;
     if (!is_stream(fd) || !process_may_trace()) return;
     const bool first = !trace;
-    if (!trace_open()) return;
+    if (!trace_open()) {
+        trace_lose_connection();
+        return;
+    }
     if (first) client_adopt();
     if ((unsigned)fd >= FD_LIMIT || !connection_fd_table()) {
         trace_lose(TRACE_LOST_CONNECTIONS);

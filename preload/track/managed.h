@@ -64,6 +64,7 @@ struct managed_request {
     struct managed_text method, path,
         authority; /* path: without query; authority: "name" or "name:port" */
     uint32_t stack;
+    bool upgrade; /* it asks for another protocol */
     uint64_t goid;
 };
 /* What is kept of a request that is under way, by the goroutine that waits for the answer. */
@@ -72,6 +73,7 @@ struct managed_exchange {
     uint64_t transport;  /* that of the connection, and its place */
     uint32_t place;
     uint32_t stack, host, site, method, path;
+    bool upgrade;
     uint64_t goid, time_ns;
     const void *trace; /* that the ids belong to */
 };
@@ -83,12 +85,21 @@ void managed_answered(struct managed_exchange *, uint32_t status);
 
 /* ---- bodies ---- */
 
+/* What ends bodies that were asked for under it: a context's address (0: none), and that of the channel which its end closes. */
+struct managed_life {
+    uint64_t context, done;
+};
+/* What is no body to read to its end. */
+enum managed_media { MANAGED_MEDIA_PLAIN, MANAGED_MEDIA_EVENTS, MANAGED_MEDIA_GRPC };
+
 struct managed_response {
     uint32_t status;
+    enum managed_media media;
     uint64_t expected; /* TRACE_UNKNOWN */
     enum trace_body_framing framing;
     bool stream; /* one of several on its connection, which outlives it */
     uint32_t stream_id;
+    struct managed_life life;
 };
 enum managed_outcome { MANAGED_DRAINED, MANAGED_DISCARDED, MANAGED_FAILED };
 
@@ -112,6 +123,8 @@ void managed_body_close(uint64_t handle, bool later, uint64_t goid);
 void managed_body_end(uint64_t handle, enum managed_outcome, uint64_t goid);
 /* The newest body of a connection that is open: its handle, 0: none. */
 uint64_t managed_body_of(const struct managed_connection *);
+/* A context ends: its open bodies are given up. Quick where none hangs on it. */
+void managed_cancelled(const struct managed_life *, uint64_t goid);
 
 /* ---- goroutines ---- */
 

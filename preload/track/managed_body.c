@@ -82,7 +82,7 @@ static bool make_room(uint64_t key) {
 static uint32_t claim(uint64_t key) {
     struct managed_body *old = managed_pin_key(&bodies, key);
     if (old) { /* collected without a close */
-        if (old->state == BODY_READABLE)
+        if (__atomic_load_n(&old->state, __ATOMIC_ACQUIRE) == BODY_READABLE)
             __atomic_fetch_or(&slot_of(old)->flags, TRACE_BODY_COLLECTED, __ATOMIC_RELEASE);
         forget(old);
         body_leave(old);
@@ -93,8 +93,12 @@ static uint32_t claim(uint64_t key) {
     return place;
 }
 
-static uint32_t flags_of(const struct managed_response *response) {
+static uint32_t flags_of(const struct managed_exchange *e,
+                         const struct managed_response *response) {
     uint32_t flags = TRACE_BODY_GO | TRACE_BODY_HANDLE_SEEN;
+    if (response->media == MANAGED_MEDIA_EVENTS) flags |= TRACE_BODY_EVENT_STREAM;
+    if (response->media == MANAGED_MEDIA_GRPC) flags |= TRACE_BODY_GRPC;
+    if (e->upgrade) flags |= TRACE_BODY_UPGRADE_REFUSED; /* after 101 there is no body */
     if (response->status >= 300 && response->status < 400) flags |= TRACE_BODY_REDIRECT;
     if (response->status >= 400) flags |= TRACE_BODY_ERROR_STATUS;
     if (response->stream) flags |= TRACE_BODY_STREAM;
@@ -110,7 +114,7 @@ static void fill(const struct managed_body *b, const struct managed_exchange *e,
     slot->connection_slot = connection;
     slot->site = e->site;
     slot->request_stack = e->stack;
-    slot->flags = flags_of(response);
+    slot->flags = flags_of(e, response);
     slot->method = e->method;
     slot->path = e->path;
     slot->status = (uint16_t)response->status;
@@ -180,6 +184,7 @@ static void open_on(struct managed_connection *c, const struct managed_exchange 
     /* Closed meanwhile: whoever wrote that end may have looked before there was a body. */
     if (!response->stream && (managed_flags(&c->guard) & CONNECTION_ENDED))
         managed_body_orphaned(handle, c->id, now);
+    if (response->life.context) managed_context_join(&response->life, slot, c->place);
     body_leave(b);
 }
 
@@ -254,6 +259,7 @@ static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t g
     if (!__atomic_compare_exchange_n(&b->state, &readable, BODY_ENDING, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return;
+    managed_context_part(b->slot, MANAGED_NONE, NULL);
     const bool unclosed = outcome == MANAGED_DRAINED && !(managed_flags(&b->guard) & BODY_CLOSED);
     count_end(slot_of(b), outcome, unclosed, goid, now);
     exchange_over(b, now);
@@ -262,13 +268,17 @@ static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t g
     if (!unclosed) forget(b);
 }
 
-void managed_body_end(uint64_t handle, enum managed_outcome outcome, uint64_t goid) {
-    struct managed_body *b = managed_pin_key(&bodies, handle);
-    if (!b) return;
-    /* Who reads it right now gets what was there before it ended. */
+/* Pinned. Who reads it right now gets what was there before it ended. */
+static void gone(struct managed_body *b, enum managed_outcome outcome, uint64_t goid) {
     managed_mark(&b->guard, BODY_GONE);
     if (outcome == MANAGED_DRAINED || __atomic_load_n(&b->reads, __ATOMIC_SEQ_CST) == 0)
         end(b, outcome, goid, clock_coarse());
+}
+
+void managed_body_end(uint64_t handle, enum managed_outcome outcome, uint64_t goid) {
+    struct managed_body *b = managed_pin_key(&bodies, handle);
+    if (!b) return;
+    gone(b, outcome, goid);
     body_leave(b);
 }
 
@@ -293,6 +303,30 @@ void managed_body_collected(const struct trace_connection *connection, uint64_t 
         return;
     count_end(slot, MANAGED_DISCARDED, false, 0, now);
     give_slot((uint32_t)index);
+}
+
+static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid) {
+    const struct trace_body *slot = &trace->bodies[index];
+    uint32_t place;
+    if (!(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED) ||
+        !managed_context_part(index, context, &place))
+        return;
+    const uint64_t now = clock_coarse();
+    count_end(slot, MANAGED_DISCARDED, false, goid, now);
+    const struct managed_connection *at = managed_map_at(&managed_connections, place);
+    struct managed_connection *c = managed_pin(&managed_connections, place, at->key);
+    if (c && c->id == slot->connection_id && connection_is_open(c)) managed_exchange_done(c, now);
+    if (c) managed_connection_leave(c);
+    give_slot(index);
+}
+
+void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
+    if (!managed_context_has(index, context)) return;
+    struct managed_body *b = managed_pin_key(&bodies, trace->bodies[index].handle);
+    const bool mine = b && b->slot == index && managed_context_has(index, context);
+    if (mine) gone(b, MANAGED_DISCARDED, goid);
+    if (b) body_leave(b);
+    if (!mine) collected_of_context(index, context, goid);
 }
 
 /* ---- the handle ---- */

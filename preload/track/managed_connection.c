@@ -20,7 +20,11 @@ struct managed_connection *managed_connection_find(uint64_t transport) {
 }
 
 struct managed_connection *managed_connection_get(uint64_t transport) {
-    if (transport == 0 || !managed_trace()) return NULL;
+    if (transport == 0) return NULL;
+    if (!managed_trace()) {
+        trace_lose_connection();
+        return NULL;
+    }
     struct managed_patience patience = {0};
     do {
         bool found;

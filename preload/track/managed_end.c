@@ -40,5 +40,6 @@ void managed_exec(bool begins) {
 void managed_after_fork(void) {
     managed_map_reset(&managed_connections);
     managed_bodies_reset();
+    managed_contexts_reset();
     managed_workers_reset();
 }

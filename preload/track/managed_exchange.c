@@ -55,6 +55,7 @@ void managed_request(struct managed_connection *c, const struct managed_request 
     e->stack = request->stack;
     e->method = name_again(&c->method, request->method);
     e->path = 0;
+    e->upgrade = request->upgrade;
     e->goid = request->goid;
     e->time_ns = now;
     if (options.record_paths && request->path.size) {

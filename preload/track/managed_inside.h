@@ -50,6 +50,17 @@ void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now);
 /* The same for one whose handle was collected, and its address used again: only the connection still knows it. */
 void managed_body_collected(const struct trace_connection *, uint64_t now);
 
+/* ---- contexts, by their places, and bodies, by their slots ---- */
+
+/* An open body hangs on a context from now on. Each join has its part, when the body ends. */
+void managed_context_join(const struct managed_life *, uint32_t body, uint32_t connection);
+/* True for the one who takes it off that context (MANAGED_NONE: whichever it is); the place of its connection. */
+bool managed_context_part(uint32_t body, uint32_t context, uint32_t *connection);
+bool managed_context_has(uint32_t body, uint32_t context);
+/* Its context ends: a body that nobody reads right now is discarded; who reads one decides with his result. */
+void managed_body_cancelled(uint32_t body, uint32_t context, uint64_t goid);
+
+void managed_contexts_reset(void);
 void managed_bodies_reset(void);
 void managed_workers_reset(void);
 

@@ -38,6 +38,26 @@ MODES = {
     "proxy-forgotten": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], []),
     "proxy-closed": (3, (5, 5, 0, 0, 0), 1, [], []),
     "upgrade": (1, (0, 0, 0, 0, 0), 3, [], []),
+    "upgrade-refused": (11, (5, 0, 0, 5, 0), 5, [FORGOTTEN], ["upgrade-refused"]),
+    "events": (11, (5, 0, 0, 5, 0), 5, [], []),
+    "grpc": (11, (5, 0, 0, 5, 0), 5, [], []),
+    "context-ends": (1, (20, 0, 20, 0, 0), 20, [("discarded-body", "note", 20)], []),
+    "context-outer": (1, (5, 0, 5, 0, 0), 5, [GIVEN_UP], []),
+    "context-stays": (11, (10, 5, 0, 5, 0), 5, [FORGOTTEN], []),
+}
+# The same over HTTP/2, where bodies come whole; an event stream keeps its goroutine.
+STREAMS = {
+    "redirect-forgotten": (2, (10, 5, 0, 5, 0), 1, [FORGOTTEN], []),
+    "status-forgotten": (2, (5, 0, 0, 5, 0), 1, [FORGOTTEN], ["error-status"]),
+    "gzip-forgotten": (2, (5, 0, 0, 5, 0), 1, [FORGOTTEN], []),
+    "gzip-closed": (2, (5, 5, 0, 0, 0), 1, [], []),
+    "timeout-forgotten": (2, (5, 0, 0, 5, 0), 1, [FORGOTTEN], []),
+    "timeout-past": (2, (5, 0, 5, 0, 0), 1, [GIVEN_UP], []),
+    "events": (7, (5, 0, 0, 5, 0), 1, [], []),
+    "grpc": (2, (5, 0, 0, 5, 0), 1, [], []),
+    "context-ends": (2, (20, 0, 20, 0, 0), 1, [("discarded-body", "note", 20)], []),
+    "context-outer": (2, (5, 0, 5, 0, 0), 1, [GIVEN_UP], []),
+    "context-stays": (2, (10, 5, 0, 5, 0), 1, [FORGOTTEN], []),
 }
 SECRET = "s3cret-of-the-proxy"
 
@@ -53,7 +73,7 @@ def keys(bodies):
 
 
 def judge(report, mode, kind, seen):
-    goroutines, bodies, connections, roots, tags = MODES[mode]
+    goroutines, bodies, connections, roots, tags = (STREAMS if kind == "h2" else MODES)[mode]
     check(seen == goroutines, f"the program itself says {seen} goroutines, not {goroutines}")
     harness.not_blind(report)
     totals = report["totals"]
@@ -65,15 +85,21 @@ def judge(report, mode, kind, seen):
     equal("connections", totals["connections"]["opened"], connections)
     check(go_puzzle.roots(report) == roots, lambda: f"not {roots}\n{brief(report)}")
     if mode != "upgrade":
-        go_puzzle.judge_workers(report, seen, False)
+        if (kind, mode) != ("h2", "events"):
+            go_puzzle.judge_workers(report, seen, kind == "h2")
         hosts = [(h["host"], h["port"], h["scheme"]) for h in report["hosts"]]
-        equal("hosts", hosts, [("localhost", origin.ports[kind], kind)])
+        equal(
+            "hosts",
+            hosts,
+            [("localhost", origin.ports[kind], "http" if kind == "http" else "https")],
+        )
     for root in [f for f in report["findings"] if not f["caused_by"]]:
         expected = ("main.go", harness.line_of(SOURCE, "// " + mode))
         check(
             expected in harness.user_lines(root), lambda: f"{expected}: {harness.user_lines(root)}"
         )
-        equal("tags", [tag for tag in root["tags"] if tag in ("redirect", "error-status")], tags)
+        told = [tag for tag in root["tags"] if tag not in ("http2", "go")]
+        equal("tags", told, tags)
 
 
 def one(scratch, version, build, kind, mode):
@@ -103,8 +129,8 @@ def ways(scratch, version, build, kind):
     with ThreadPoolExecutor(6) as pool:
         running = [
             pool.submit(one, scratch, version, build, kind, mode)
-            for mode in MODES
-            if kind == "http" or mode.split("-")[0] in ("redirect", "gzip", "timeout", "proxy")
+            for mode in (STREAMS if kind == "h2" else MODES)
+            if kind != "https" or mode.split("-")[0] in ("redirect", "gzip", "timeout", "proxy")
         ]
         errors = [str(job.exception()) for job in running if job.exception()]
     check(not errors, lambda: "\n".join(errors))
@@ -220,7 +246,7 @@ def incident(scratch, version, build):
 
 VERSIONS = golang.VERSIONS if harness.LONG else golang.ENDS
 for go_version in VERSIONS:
-    for go_kind in ("http", "https"):
+    for go_kind in ("http", "https", "h2"):
         suite.test(f"Go {go_version}, {go_kind}", go_version, "default", go_kind)(ways)
     suite.test(f"Go {go_version}: collected, then given up", go_version)(collected)
     suite.test(f"Go {go_version}: requests that fail", go_version)(failures)

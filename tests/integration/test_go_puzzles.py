@@ -14,6 +14,7 @@ origin = golang.open_origin(suite)
 
 PUZZLES = [("http", name) for name in (*go_puzzle.CASES, "all")]
 TLS = [(kind, name) for kind in ("https", "h2") for name in ("neither", "read", "both", "all")]
+TLS += [("h2", "cancelled")]
 
 
 def puzzles(scratch, version, build, jobs):

@@ -47,7 +47,7 @@ $(PROGRAM_OUT)/static_guest-pie: tests/programs/static_guest.c tests/programs/pr
 
 # The engine for Go with probes that count, as a preload and in a program that maps the executables it is given.
 GOLANG_COUNT = tests/programs/golang_count
-GOLANG_ENGINE = $(patsubst %,preload/golang/%.c,words program release pclntab inlined module types install start) \
+GOLANG_ENGINE = $(patsubst %,preload/golang/%.c,words program release pclntab inlined module types map install start) \
     preload/golang/stub.S $(wildcard preload/patch/*.c) preload/record/sys.c
 GOLANG_COUNT_NEEDS = $(GOLANG_ENGINE) $(wildcard $(GOLANG_COUNT)/*.[ch] $(GOLANG_COUNT)/rows/golang/*.def preload/golang/*.h \
     preload/golang/*.def preload/patch/*.h) tests/programs/programs.mk

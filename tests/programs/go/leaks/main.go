@@ -1,5 +1,5 @@
 // Every other way in which net/http gives bodies out: redirects, error statuses, gzip, Client.Timeout, a bare RoundTripper, proxies,
-// upgrades, and loops.
+// upgrades, event streams, gRPC, contexts, and loops.
 //
 // Usage: leaks MODE BASE-URL [N]. Prints "MODE: G goroutines" a second later; the last line of each mode's request says its name.
 package main
@@ -208,6 +208,82 @@ func upgrade(base string, n int) {
 	}
 }
 
+// Who asked for another protocol and was refused has a body to close.
+func upgradeRefused(base string, n int) {
+	for i := 0; i < n; i++ {
+		req, err := http.NewRequest(http.MethodGet, base+"/bytes/8192", nil)
+		must(err)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "echo")
+		_, err = http.DefaultClient.Do(req) // upgrade-refused
+		must(err)
+	}
+}
+
+// Streams have no end to read to; a header of few fields and headers of many.
+func events(base string, n int) {
+	for i := 0; i < n; i++ {
+		_, err := http.Get(fmt.Sprintf("%s/events/100?fields=%d", base, i*i*i)) // events
+		must(err)
+	}
+}
+
+func grpc(base string, n int) {
+	for i := 0; i < n; i++ {
+		_, err := http.Get(base + "/grpc/100") // grpc
+		must(err)
+	}
+}
+
+type key struct{}
+
+func ask(ctx context.Context, url string) {
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, key{}, url), http.MethodGet, url, nil)
+	must(err)
+	_, err = http.DefaultClient.Do(req) // ask
+	must(err)
+}
+
+// More than a handful under one context, whose end gives them up.
+func contextEnds(base string, n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	for i := 0; i < n; i++ {
+		ask(ctx, base+"/bytes/1000") // context-ends
+	}
+	time.Sleep(300 * time.Millisecond) // they come whole
+	cancel()
+}
+
+// An outer context ends, and with it those that were made of it.
+func contextOuter(base string, n int) {
+	outer, cancel := context.WithCancel(context.Background())
+	for i := 0; i < n; i++ {
+		ctx, stop := context.WithTimeout(outer, time.Minute)
+		defer stop()
+		ask(ctx, base+"/bytes/1000") // context-outer
+	}
+	time.Sleep(300 * time.Millisecond)
+	cancel()
+}
+
+// Contexts that end after their bodies were closed, and others that never do.
+func contextStays(base string, n int) {
+	for i := 0; i < n; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/bytes/1000", nil)
+		must(err)
+		resp, err := http.DefaultClient.Do(req)
+		must(err)
+		finish(resp)
+		cancel()
+		ctx, cancel = context.WithCancel(context.Background())
+		kept = append(kept, cancel)
+		ask(ctx, base+"/bytes/1000") // context-stays
+	}
+}
+
+var kept []func()
+
 // Requests that fail before there is a response have no body.
 func failures(base string, n int) {
 	for i := 0; i < n; i++ {
@@ -273,6 +349,12 @@ func main() {
 		"proxy-forgotten":     {proxyForgotten, 5, false},
 		"proxy-closed":        {proxyClosed, 5, false},
 		"upgrade":             {upgrade, 3, false},
+		"upgrade-refused":     {upgradeRefused, 5, false},
+		"events":              {events, 5, false},
+		"grpc":                {grpc, 5, false},
+		"context-ends":        {contextEnds, 20, false},
+		"context-outer":       {contextOuter, 5, false},
+		"context-stays":       {contextStays, 5, false},
 		"failures":            {failures, 3, false},
 		"endless":             {endless, 20, true},
 		"loop":                {loop, 100000, false},

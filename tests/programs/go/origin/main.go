@@ -13,6 +13,8 @@
 //	/redirect?to=P  302 to P, with a body of 1 KiB
 //	/status/CODE    that status, with a body of 8 KiB where it may have one
 //	/upgrade        101 and then an echo
+//	/events/N?fields=F   an event stream without an end: N bytes come, after F fields that mean nothing
+//	/grpc/N         N bytes as gRPC has them
 package main
 
 import (
@@ -100,6 +102,19 @@ func answer(w http.ResponseWriter, r *http.Request) bool {
 		return n == http.StatusNoContent || n == http.StatusNotModified || writeBytes(w, 8192)
 	case "upgrade":
 		return upgrade(w)
+	case "events":
+		fields, _ := strconv.Atoi(r.URL.Query().Get("fields"))
+		for i := 0; i < fields; i++ {
+			w.Header().Set(fmt.Sprintf("X-Field-%d", i), "nothing")
+		}
+		w.Header().Set("Content-Type", "Text/Event-Stream; charset=utf-8")
+		writeBytes(w, n)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		return false
+	case "grpc":
+		w.Header().Set("Content-Type", "application/grpc+proto")
+		return writeBytes(w, n)
 	default:
 		http.NotFound(w, r)
 	}
