@@ -39,6 +39,7 @@ ssize_t shim_read(int fd, void *buffer, size_t size);
 int shim_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int shim_stat(const char *path, struct stat *st);
 long shim_syscall(long number, ...);
+void stack_walk_step(uintptr_t cfa, int from_sp, int fp_offset, int plain);
 ssize_t shim_write(int fd, const void *buffer, size_t size);
 
 /* x86-64 has the assembly; elsewhere libc has to do, and guessed frames are refused, which only makes their stacks shorter. */
@@ -199,4 +200,9 @@ long shim_syscall(long number, ...) {
     buffer = __builtin_va_arg(arguments, const void *);
     __builtin_va_end(arguments);
     return number == SYS_write ? shim_write((int)fd, buffer, 1) : refuse();
+}
+
+/* The recorder's own takes its place (preload/record/stack_memo.c). */
+__attribute__((weak)) void stack_walk_step(uintptr_t cfa, int from_sp, int fp_offset, int plain) {
+    (void)cfa, (void)from_sp, (void)fp_offset, (void)plain;
 }

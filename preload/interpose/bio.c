@@ -74,7 +74,8 @@ HTTPLEAK_EXPORT int BIO_write(void *b, const void *buffer, int size) {
     SSL_OUTER(b, ssl, library) return call(b, buffer, size);
     const struct iovec iov = {(void *)buffer, size > 0 ? (size_t)size : 0};
     struct flow_write flow;
-    tls_write_before(&flow, &library, ssl, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &library, ssl, &iov, &caller);
     const int r = call(b, buffer, size);
     const int error = errno;
     tls_leave();
@@ -88,7 +89,8 @@ HTTPLEAK_EXPORT int BIO_write_ex(void *b, const void *buffer, size_t size, size_
     SSL_OUTER(b, ssl, library) return call(b, buffer, size, bytes);
     const struct iovec iov = {(void *)buffer, size};
     struct flow_write flow;
-    tls_write_before(&flow, &library, ssl, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &library, ssl, &iov, &caller);
     const int r = call(b, buffer, size, bytes);
     const int error = errno;
     tls_leave();

@@ -125,7 +125,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_send(void *session, const void *data, size
     if (!TLS_OUTER(session)) return call(session, data, size);
     const struct iovec iov = {(void *)data, size};
     struct flow_write flow;
-    tls_write_before(&flow, &found, session, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, session, &iov, &caller);
     const ssize_t r = call(session, data, size);
     const int error = errno;
     tls_leave();
@@ -140,7 +141,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_send2(void *session, const void *data, siz
     if (!TLS_OUTER(session)) return call(session, data, size, pad, flags);
     const struct iovec iov = {(void *)data, size};
     struct flow_write flow;
-    tls_write_before(&flow, &found, session, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, session, &iov, &caller);
     const ssize_t r = call(session, data, size, pad, flags);
     const int error = errno;
     tls_leave();
@@ -155,7 +157,8 @@ HTTPLEAK_EXPORT ssize_t gnutls_record_send_range(void *session, const void *data
     if (!TLS_OUTER(session)) return call(session, data, size, range);
     const struct iovec iov = {(void *)data, size};
     struct flow_write flow;
-    tls_write_before(&flow, &found, session, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, session, &iov, &caller);
     const ssize_t r = call(session, data, size, range);
     const int error = errno;
     tls_leave();

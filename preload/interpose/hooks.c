@@ -53,10 +53,11 @@ void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int co
     errno = error;
 }
 
-void io_write_before(struct flow_write *hook, int fd, const struct iovec *iov, int count) {
+void io_write_before(struct flow_write *hook, int fd, const struct iovec *iov, int count,
+                     const struct stack_caller *caller) {
     const int saved = errno;
     struct connection *c = connection_of_fd(fd);
-    flow_write_before(hook, c, tls_layer(c, KERNEL_TLS_WRITES), iov, count);
+    flow_write_before(hook, c, tls_layer(c, KERNEL_TLS_WRITES), iov, count, caller);
     errno = saved;
 }
 

@@ -20,7 +20,9 @@ void io_read_before(struct io_read *, int fd, int flags);
 /* wanted: bytes that there was room for. Keeps errno as the call left it. */
 void io_read_after(struct io_read *, int fd, const struct iovec *, int count, ssize_t result,
                    size_t wanted);
-void io_write_before(struct flow_write *, int fd, const struct iovec *, int count);
+/* caller: as STACK_CALLER() says in the wrapper itself; NULL: not known. */
+void io_write_before(struct flow_write *, int fd, const struct iovec *, int count,
+                     const struct stack_caller *caller);
 void io_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result);
 /* Bytes that nobody can look at went out to or came in from fd. */
 void io_write_unseen(int fd, ssize_t result);
@@ -32,6 +34,12 @@ size_t io_total(const struct iovec *, int count);
  * kernel is bound to refuse, none of a list that it refuses as a whole.
  */
 int io_plausible(const struct iovec *, size_t count);
+
+/*
+ * What a wrapper does for a descriptor of ours, apart: the way out for all others stays short. A wrapper that ends in a call of it
+ * jumps there, so that it is the function that the program called.
+ */
+#define IO_OURS static __attribute__((noinline))
 
 /* A call that takes bytes from a descriptor of ours, and one that gives it some. */
 #define IO_READ(fd, flags, iov, count, wanted, call)                                               \
@@ -46,7 +54,8 @@ int io_plausible(const struct iovec *, size_t count);
     ({                                                                                             \
         struct flow_write hook_;                                                                   \
         const int count_ = io_plausible(iov, count);                                               \
-        io_write_before(&hook_, fd, iov, count_);                                                  \
+        const struct stack_caller caller_ = STACK_CALLER();                                        \
+        io_write_before(&hook_, fd, iov, count_, &caller_);                                        \
         const ssize_t result_ = (call);                                                            \
         io_write_after(&hook_, iov, count_, result_);                                              \
         result_;                                                                                   \

@@ -31,10 +31,14 @@ READ_AT(preadv2)
 READ_AT(preadv64v2)
 
 #define WRITE_AT(name)                                                                             \
+    IO_OURS ssize_t name##_ours(int fd, const struct iovec *iov, int count, off_t offset,          \
+                                int flags) {                                                       \
+        return IO_WRITE(fd, iov, count, REAL(name)(fd, iov, count, offset, flags));                \
+    }                                                                                              \
     HTTPLEAK_EXPORT ssize_t name(int fd, const struct iovec *iov, int count, off_t offset,         \
                                  int flags) {                                                      \
         if (!fd_is_ours(fd)) return IO_WRITE_ELSEWHERE(REAL(name)(fd, iov, count, offset, flags)); \
-        return IO_WRITE(fd, iov, count, REAL(name)(fd, iov, count, offset, flags));                \
+        return name##_ours(fd, iov, count, offset, flags);                                         \
     }
 WRITE_AT(pwritev2)
 WRITE_AT(pwritev64v2)
@@ -66,28 +70,45 @@ HTTPLEAK_EXPORT ssize_t __recvfrom_chk(int fd, void *buffer, size_t n, size_t ro
                    REAL(__recvfrom_chk)(fd, buffer, n, room, flags, from, size));
 }
 
-HTTPLEAK_EXPORT ssize_t write(int fd, const void *buffer, size_t n) {
-    if (!fd_is_ours(fd)) return IO_WRITE_ELSEWHERE(REAL(write)(fd, buffer, n));
+IO_OURS ssize_t write_ours(int fd, const void *buffer, size_t n) {
     const struct iovec iov = {(void *)buffer, n};
     return IO_WRITE(fd, &iov, 1, REAL(write)(fd, buffer, n));
 }
 
+HTTPLEAK_EXPORT ssize_t write(int fd, const void *buffer, size_t n) {
+    if (!fd_is_ours(fd)) return IO_WRITE_ELSEWHERE(REAL(write)(fd, buffer, n));
+    return write_ours(fd, buffer, n);
+}
+
+IO_OURS ssize_t writev_ours(int fd, const struct iovec *iov, int count) {
+    return IO_WRITE(fd, iov, count, REAL(writev)(fd, iov, count));
+}
+
 HTTPLEAK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int count) {
     if (!fd_is_ours(fd)) return IO_WRITE_ELSEWHERE(REAL(writev)(fd, iov, count));
-    return IO_WRITE(fd, iov, count, REAL(writev)(fd, iov, count));
+    return writev_ours(fd, iov, count);
+}
+
+IO_OURS ssize_t send_ours(int fd, const void *buffer, size_t n, int flags) {
+    const struct iovec iov = {(void *)buffer, n};
+    return IO_WRITE(fd, &iov, 1, REAL(send)(fd, buffer, n, flags));
 }
 
 HTTPLEAK_EXPORT ssize_t send(int fd, const void *buffer, size_t n, int flags) {
     if (!fd_is_ours(fd) || flags & MSG_OOB)
         return IO_WRITE_ELSEWHERE(REAL(send)(fd, buffer, n, flags));
+    return send_ours(fd, buffer, n, flags);
+}
+
+IO_OURS ssize_t sendto_ours(int fd, const void *buffer, size_t n, int flags,
+                            const struct sockaddr *to, socklen_t size) {
     const struct iovec iov = {(void *)buffer, n};
-    return IO_WRITE(fd, &iov, 1, REAL(send)(fd, buffer, n, flags));
+    return IO_WRITE(fd, &iov, 1, REAL(sendto)(fd, buffer, n, flags, to, size));
 }
 
 HTTPLEAK_EXPORT ssize_t sendto(int fd, const void *buffer, size_t n, int flags,
                                const struct sockaddr *to, socklen_t size) {
     if (!fd_is_ours(fd) || flags & MSG_OOB)
         return IO_WRITE_ELSEWHERE(REAL(sendto)(fd, buffer, n, flags, to, size));
-    const struct iovec iov = {(void *)buffer, n};
-    return IO_WRITE(fd, &iov, 1, REAL(sendto)(fd, buffer, n, flags, to, size));
+    return sendto_ours(fd, buffer, n, flags, to, size);
 }

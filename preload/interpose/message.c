@@ -21,11 +21,15 @@ HTTPLEAK_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return r;
 }
 
+IO_OURS ssize_t sendmsg_ours(int fd, const struct msghdr *message, int flags) {
+    return IO_WRITE(fd, message->msg_iov, message->msg_iovlen, REAL(sendmsg)(fd, message, flags));
+}
+
 HTTPLEAK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!fd_is_ours(fd) || flags & MSG_OOB || !sys_is_plausible(message) ||
         kernel_tls_is_control(fd, message))
         return IO_WRITE_ELSEWHERE(REAL(sendmsg)(fd, message, flags));
-    return IO_WRITE(fd, message->msg_iov, message->msg_iovlen, REAL(sendmsg)(fd, message, flags));
+    return sendmsg_ours(fd, message, flags);
 }
 
 /* On a stream the messages of one call follow each other without a seam, so their buffers are
@@ -83,7 +87,8 @@ HTTPLEAK_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int f
         return r;
     }
     struct flow_write hook;
-    io_write_before(&hook, fd, all.iov, all.count);
+    const struct stack_caller caller = STACK_CALLER();
+    io_write_before(&hook, fd, all.iov, all.count, &caller);
     const int r = REAL(sendmmsg)(fd, messages, n, flags);
     io_write_after(&hook, all.iov, all.count, sent_bytes(messages, r));
     return r;

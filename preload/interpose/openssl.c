@@ -148,7 +148,8 @@ HTTPLEAK_EXPORT int SSL_write(void *ssl, const void *buffer, int size) {
     if (!TLS_OUTER(ssl)) return call(ssl, buffer, size);
     const struct iovec iov = {(void *)buffer, size > 0 ? (size_t)size : 0};
     struct flow_write flow;
-    tls_write_before(&flow, &found, ssl, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, ssl, &iov, &caller);
     const int r = call(ssl, buffer, size);
     const int error = errno;
     tls_leave();
@@ -162,7 +163,8 @@ HTTPLEAK_EXPORT int SSL_write_ex(void *ssl, const void *buffer, size_t size, siz
     if (!TLS_OUTER(ssl)) return call(ssl, buffer, size, bytes);
     const struct iovec iov = {(void *)buffer, size};
     struct flow_write flow;
-    tls_write_before(&flow, &found, ssl, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, ssl, &iov, &caller);
     const int r = call(ssl, buffer, size, bytes);
     const int error = errno;
     tls_leave();
@@ -179,7 +181,8 @@ HTTPLEAK_EXPORT int SSL_write_early_data(void *ssl, const void *buffer, size_t s
     if (!TLS_OUTER(ssl)) return call(ssl, buffer, size, bytes);
     const struct iovec iov = {(void *)buffer, size};
     struct flow_write flow;
-    tls_write_before(&flow, &found, ssl, &iov);
+    const struct stack_caller caller = STACK_CALLER();
+    tls_write_before(&flow, &found, ssl, &iov, &caller);
     const int r = call(ssl, buffer, size, bytes);
     const int error = errno;
     tls_leave();

@@ -8,7 +8,7 @@
 #define WRITE_STREAM(iov, count, taken, call)                                                      \
     ({                                                                                             \
         struct flow_write hook_;                                                                   \
-        io_write_before(&hook_, fd, iov, count);                                                   \
+        io_write_before(&hook_, fd, iov, count, NULL);                                             \
         const __typeof__(call) result_ = (call);                                                   \
         io_write_after(&hook_, iov, count, taken);                                                 \
         result_;                                                                                   \
@@ -85,7 +85,7 @@ static void format_before(struct formatted *f, int fd, const char *format, va_li
     errno = saved;
     f->whole = n >= 0 && n < FORMAT_MAX;
     f->iov = (struct iovec){f->text, f->whole ? (size_t)n : 0};
-    io_write_before(&f->hook, fd, &f->iov, f->whole);
+    io_write_before(&f->hook, fd, &f->iov, f->whole, NULL);
 }
 
 static int format_after(struct formatted *f, int fd, int result) {

@@ -45,14 +45,16 @@ static inline void tls_read_after(struct flow_read *flow, const struct tls_real 
 
 /* Around a write of plaintext. bytes < 0: nothing was taken. */
 static inline void tls_write_before(struct flow_write *flow, const struct tls_real *found,
-                                    const void *object, const struct iovec *iov) {
-    flow_write_before(flow, tls_connection(object, tls_library_of(found)), FLOW_PLAINTEXT, iov, 1);
+                                    const void *object, const struct iovec *iov,
+                                    const struct stack_caller *caller) {
+    flow_write_before(flow, tls_connection(object, tls_library_of(found)), FLOW_PLAINTEXT, iov, 1,
+                      caller);
 }
 static inline void tls_write_after(struct flow_write *flow, const struct tls_real *found,
                                    const void *object, const struct iovec *iov, ssize_t bytes) {
     if (!flow->connection && bytes > 0) { /* the handshake was part of this call */
         struct connection *c = tls_connection_late(object, tls_library_of(found), false);
-        if (c) flow_write_before(flow, c, FLOW_PLAINTEXT, iov, 1);
+        if (c) flow_write_before(flow, c, FLOW_PLAINTEXT, iov, 1, NULL);
     }
     if (flow->connection) flow_write_after(flow, iov, 1, bytes, bytes < 0 ? EAGAIN : 0);
 }

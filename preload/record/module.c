@@ -8,6 +8,7 @@
 #include "record/intern.h"
 #include "record/interpreter/interpreter.h"
 #include "record/module_table.h"
+#include "record/stack_memo.h"
 #include "record/sys.h"
 
 #define SCAN_WAIT_NS 2000000u
@@ -75,6 +76,7 @@ static void scan_now(struct scan *s) {
     __atomic_store_n(&scanned_adds, s->adds, __ATOMIC_RELAXED);
     interpreter_forget();
     module_renewal_end(&s->renewal);
+    stack_memo_forget();
 }
 
 void module_scan(void) {

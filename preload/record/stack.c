@@ -6,6 +6,7 @@
 #include "record/intern.h"
 #include "record/interpreter/interpreter.h"
 #include "record/options.h"
+#include "record/stack_memo.h"
 
 #define OWN_FRAMES_MOST                                                                            \
     16u /* of the recorder, between the program and here, thread trampoline included */
@@ -61,15 +62,17 @@ static void unwinder_flush(void) {
 
 #endif
 
-static __attribute__((noinline)) uint32_t capture(void **pcs, uint32_t depth) {
+static __attribute__((noinline)) uint32_t capture(void **pcs, uint32_t depth,
+                                                  struct stack_memo *memo) {
     void *all[TRACE_STACK_DEPTH_MAX + OWN_FRAMES_MOST];
     if (depth > TRACE_STACK_DEPTH_MAX) depth = TRACE_STACK_DEPTH_MAX;
     gate_enter();
     const uint32_t n = backtrace(all, depth + OWN_FRAMES_MOST);
     gate_leave();
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < n && count < depth; i++)
+    uint32_t count = 0, i = 0;
+    for (; i < n && count < depth; i++)
         if (!module_is_recorder((uintptr_t)all[i])) pcs[count++] = all[i];
+    if (memo) stack_memo_walked(memo, all, n, i, count < depth);
     return interpreter_splice(pcs, count, depth);
 }
 
@@ -81,16 +84,33 @@ uint32_t intern_stack(void *const *pcs, uint32_t n) {
     return intern_frames(kept, count);
 }
 
-uint32_t stack_here(void) {
+static __attribute__((noinline)) uint32_t walked(const struct stack_caller *caller) {
     void *pcs[TRACE_STACK_DEPTH_MAX];
-    return trace ? intern_frames(pcs, stack_capture(pcs, options.stack_depth)) : 0;
+    if (!stack_has_room()) return 0;
+    struct stack_memo *memo = stack_memo_begin(caller);
+    const uint32_t id = intern_frames(pcs, capture(pcs, options.stack_depth, memo));
+    if (memo) stack_memo_end(memo, id);
+    return id;
+}
+
+uint32_t stack_here(void) {
+    return trace ? walked(NULL) : 0;
+}
+
+uint32_t stack_of(const struct stack_caller *caller) {
+    if (!trace) return 0;
+    const uint32_t known = stack_memo_find(caller);
+    return known ? known : walked(caller);
 }
 
 uint32_t stack_capture(void **pcs, uint32_t depth) {
-    return stack_has_room() ? capture(pcs, depth) : 0;
+    if (!stack_has_room()) return 0;
+    stack_memo_begin(NULL);
+    return capture(pcs, depth, NULL);
 }
 
 void stack_flush(void) {
     interpreter_forget();
     unwinder_flush();
+    stack_memo_forget();
 }

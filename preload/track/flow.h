@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "record/stack_memo.h"
 #include "track/connection.h"
 
 enum flow_layer { FLOW_WIRE, FLOW_PLAINTEXT };
@@ -28,7 +29,8 @@ struct flow_write {
     uint64_t streams_known;
     enum http1_status status;
     uint64_t parsed_bytes;
-    struct http1_request snapshot; /* before this call */
+    const struct stack_caller *caller; /* until flow_write_before returns */
+    struct http1_request snapshot;     /* before this call */
 };
 struct flow_read {
     struct connection *connection; /* NULL: nothing to do */
@@ -36,9 +38,9 @@ struct flow_read {
     enum flow_layer layer;
 };
 
-/* Before a write of these buffers. count 0 with a length: bytes unseen (sendfile), see flow_write_unseen. */
+/* Before a write of these buffers. caller: the program's frame that it comes from, NULL: not known. */
 void flow_write_before(struct flow_write *, struct connection *, enum flow_layer,
-                       const struct iovec *, int count);
+                       const struct iovec *, int count, const struct stack_caller *caller);
 /* After it: the bytes that were taken, or a negative value with the errno. */
 void flow_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result,
                       int error);

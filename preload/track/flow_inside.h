@@ -12,6 +12,10 @@ static inline const struct iovec *first_bytes(const struct iovec *iov, int count
     return NULL;
 }
 
+static inline uint32_t stack_from(const struct stack_caller *caller) {
+    return caller ? stack_of(caller) : stack_here();
+}
+
 /* Application bytes: the plaintext of a followed TLS connection, whatever goes over a plain one, or opaque TLS data. */
 static inline bool carries_application(const struct connection *c, enum flow_layer layer) {
     if (layer == FLOW_PLAINTEXT || c->wire != WIRE_TLS) return true;

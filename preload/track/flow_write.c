@@ -10,12 +10,13 @@ struct writing { /* context of the request parser's events */
     uint32_t again; /* re-feed after a short send: heads before this place are queued already */
     bool full;      /* a request found no place in the ring */
     uint32_t stack; /* taken before the parser's own frames came on it; 0: none yet */
+    const struct stack_caller *caller;
 };
 
 static void request_start(void *context) {
     struct writing *w = context;
     if ((int32_t)(w->again - w->c->ring_head) > 0) return; /* its stack was taken before the send */
-    w->c->start_stack = w->stack ? w->stack : stack_here();
+    w->c->start_stack = w->stack ? w->stack : stack_from(w->caller);
     w->c->start_tid = thread_tid();
 }
 
@@ -44,18 +45,17 @@ struct verdict {
 };
 
 static struct verdict feed_request(struct connection *c, const struct iovec *iov, int count,
-                                   uint64_t limit, uint32_t again, uint32_t stack) {
-    struct writing w = {.c = c, .again = again, .stack = stack};
+                                   uint64_t limit, struct writing *w) {
     enum http1_status status = HTTP1_OK;
     int i = 0;
     for (; i < count && limit > 0 && status == HTTP1_OK; i++) {
         const size_t n = iov[i].iov_len < limit ? iov[i].iov_len : (size_t)limit;
         size_t consumed = 0;
         if (n == 0) continue;
-        status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, &w);
+        status = http1_request_feed(&c->request, iov[i].iov_base, n, &consumed, &request_ops, w);
         limit -= n;
     }
-    return (struct verdict){status, w.full, i - 1};
+    return (struct verdict){status, w->full, i - 1};
 }
 
 static void obey(struct connection *c, struct verdict verdict) {
@@ -96,11 +96,12 @@ static uint64_t total(const struct iovec *iov, int count) {
 }
 
 void flow_write_before(struct flow_write *f, struct connection *c, enum flow_layer layer,
-                       const struct iovec *iov, int count) {
+                       const struct iovec *iov, int count, const struct stack_caller *caller) {
     f->connection = c;
     if (!c) return;
     f->id = c->id;
     f->layer = layer;
+    f->caller = caller;
     f->parsed = f->streams = false;
     const struct iovec *first = first_bytes(iov, count);
     if (layer == FLOW_WIRE && first) {
@@ -134,12 +135,13 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
         return;
     }
     /* Of the first request it is taken when its line looks like one: most that is not HTTP never gets there. */
-    const uint32_t stack = c->slot->requests && http1_request_idle(&c->request) ? stack_here() : 0;
+    struct writing w = {.c = c, .again = c->ring_head, .caller = caller};
+    if (c->slot->requests && http1_request_idle(&c->request)) w.stack = stack_from(caller);
     f->parsed = true;
     f->parsed_bytes = total(iov, count);
     f->ring_before = c->ring_head;
     http1_request_copy(&f->snapshot, &c->request);
-    const struct verdict verdict = feed_request(c, iov, count, UINT64_MAX, c->ring_head, stack);
+    const struct verdict verdict = feed_request(c, iov, count, UINT64_MAX, &w);
     f->status = verdict.status;
     f->full = verdict.full;
     f->ring_after = c->ring_head;
@@ -163,7 +165,8 @@ static struct verdict take_back(struct flow_write *f, const struct iovec *iov, i
     }
     http1_request_copy(&c->request, &f->snapshot);
     c->ring_head = f->ring_before;
-    return feed_request(c, iov, count, taken, f->ring_after, 0);
+    struct writing w = {.c = c, .again = f->ring_after};
+    return feed_request(c, iov, count, taken, &w);
 }
 
 void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, ssize_t result,

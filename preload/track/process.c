@@ -9,6 +9,7 @@
 #include "record/gate.h"
 #include "record/loader.h"
 #include "record/options.h"
+#include "record/stack_memo.h"
 #include "record/summary.h"
 #include "record/sys.h"
 #include "record/text.h"
@@ -18,8 +19,8 @@
 #include "track/client.h"
 #include "track/connection.h"
 #include "track/handle.h"
-#include "track/timer.h"
 #include "track/managed.h"
+#include "track/timer.h"
 #include "track/tls.h"
 #include "track/wait.h"
 #include "track/worker.h"
@@ -153,6 +154,7 @@ bool process_fork_child(void) {
 void process_after_fork(void) {
     gate_after_fork();
     loader_after_fork();
+    stack_memo_after_fork();
     process_pid = sys_getpid();
     process_generation++;
     end_status_known = false;

@@ -2,6 +2,7 @@
 #include "track/stream.h"
 
 #include "track/exchange.h"
+#include "track/flow_inside.h"
 #include "track/worker.h"
 
 /* ---- windows (RFC 9113 5.2) ---- */
@@ -83,7 +84,7 @@ void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outc
 
 static void sent_start(void *ctx) {
     struct stream_feed *f = ctx;
-    if (f->stack == 0) f->stack = stack_here();
+    if (f->stack == 0) f->stack = stack_from(f->caller);
 }
 
 static bool sent_request(void *ctx, uint32_t id, const struct http1_request_head *head,

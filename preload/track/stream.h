@@ -11,6 +11,7 @@ struct stream_feed { /* context of the operations */
     uint64_t now;   /* coarse */
     bool full;      /* a request found no place */
     uint32_t stack; /* of the requests in this write; 0: none yet */
+    const struct stack_caller *caller;
 };
 
 extern const struct http2_ops stream_sent_ops, stream_received_ops;

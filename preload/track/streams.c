@@ -136,7 +136,7 @@ static uint64_t total(const struct iovec *iov, int count) {
 void streams_write_before(struct flow_write *f, const struct iovec *iov, int count) {
     struct connection *c = f->connection;
     struct streams *t = c->streams;
-    struct stream_feed feed = {.c = c, .t = t};
+    struct stream_feed feed = {.c = c, .t = t, .caller = f->caller};
     f->streams = true;
     f->streams_known = 0;
     if (t->in_flight) { /* another send is under way, or never came back: no telling whose bytes go first */

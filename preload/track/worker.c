@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "record/stack_memo.h"
 #include "record/sys.h"
 #include "track/crowd.h"
 #include "track/process.h"
@@ -112,6 +113,7 @@ static void worker_leave(void *self) {
         thread_self.way = WAY_CANCEL;
     worker_end();
     start_known_end(pthread_self());
+    stack_memo_thread_over();
     if (thread_self.start) worker_start_drop(thread_self.start);
     thread_self.start = NULL;
 }

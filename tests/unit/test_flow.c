@@ -56,7 +56,7 @@ static void closed(int fd) {
 static void sent(struct connection *c, const char *text, ssize_t taken, int error) {
     struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, &iov, 1);
+    flow_write_before(&f, c, FLOW_WIRE, &iov, 1, NULL);
     flow_write_after(&f, &iov, 1, taken, error);
 }
 
@@ -206,7 +206,7 @@ START_TEST(an_answer_may_come_before_send_returns) {
     const int fd = opened(&c);
     struct iovec iov = {(void *)(uintptr_t)GET, strlen(GET)};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, &iov, 1);
+    flow_write_before(&f, c, FLOW_WIRE, &iov, 1, NULL);
     reads(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
     ck_assert_uint_eq(c->slot->requests, 1);
     ck_assert_uint_eq(c->slot->responses, 1);

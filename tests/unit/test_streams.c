@@ -53,7 +53,7 @@ static void sends(const void *bytes, size_t n, ssize_t taken, int error) {
     struct iovec iov[2] = {{(void *)(uintptr_t)bytes, n / 3},
                            {(uint8_t *)(uintptr_t)bytes + n / 3, n - n / 3}};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, iov, 2);
+    flow_write_before(&f, c, FLOW_WIRE, iov, 2, NULL);
     flow_write_after(&f, iov, 2, taken, error);
 }
 
@@ -279,7 +279,7 @@ START_TEST(an_answer_may_come_before_send_returns) {
     http2_put_headers(&b, 5, 3, GET);
     struct iovec iov = {b.bytes, b.len};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, &iov, 1);
+    flow_write_before(&f, c, FLOW_WIRE, &iov, 1, NULL);
     static struct http2_bytes in;
     http2_put_headers(&in, 5, 3, ":status: 204\n");
     reads_bytes(in.bytes, in.len);
@@ -297,7 +297,7 @@ START_TEST(two_sends_at_once_are_not_followed) {
     http2_put_headers(&b, 5, 1, GET);
     struct iovec iov = {b.bytes, b.len};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, &iov, 1);
+    flow_write_before(&f, c, FLOW_WIRE, &iov, 1, NULL);
     b.len = 0;
     ask(3);
     expect_blind(TRACE_BLIND_CONCURRENT);

@@ -55,7 +55,7 @@ static void closed(int fd) {
 static void sends_hello(struct connection *c, const struct hello *h) {
     struct iovec iov = {(void *)(uintptr_t)h->bytes, h->size};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_WIRE, &iov, 1);
+    flow_write_before(&f, c, FLOW_WIRE, &iov, 1, NULL);
     flow_write_after(&f, &iov, 1, (ssize_t)h->size, 0);
 }
 
@@ -290,7 +290,7 @@ END_TEST
 static void writes_plaintext(struct connection *c, const void *bytes, size_t n) {
     struct iovec iov = {(void *)(uintptr_t)bytes, n};
     struct flow_write f;
-    flow_write_before(&f, c, FLOW_PLAINTEXT, &iov, 1);
+    flow_write_before(&f, c, FLOW_PLAINTEXT, &iov, 1, NULL);
     flow_write_after(&f, &iov, 1, (ssize_t)n, 0);
 }
 

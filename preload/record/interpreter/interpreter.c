@@ -91,6 +91,10 @@ void interpreter_forget(void) {
     __atomic_store_n(&looked, 0, __ATOMIC_RELAXED);
 }
 
+bool interpreter_is_absent(void) {
+    return __atomic_load_n(&looked, __ATOMIC_RELAXED) && !__atomic_load_n(&found, __ATOMIC_ACQUIRE);
+}
+
 /* The part of a native stack that is the interpreter's: [first, last); both are n when there is none. */
 struct part {
     uint32_t first, last;

@@ -16,6 +16,8 @@
  * outside, and what it called, stays. Returns the new count, at most `most`, which is what pcs has room for.
  */
 uint32_t interpreter_splice(void **pcs, uint32_t n, uint32_t most);
+/* The last stack was taken without one, and none has come since: frames are what the native stack says. */
+bool interpreter_is_absent(void);
 /* Modules came or went: they are looked at again with the next stack. */
 void interpreter_forget(void);
 
