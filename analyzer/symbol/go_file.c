@@ -10,7 +10,7 @@ static bool range_is_in(uint64_t at, uint64_t size, uint64_t total) {
 
 /* Where the dynamic section says that the relocations are. */
 static void read_dynamic(struct go_file *file, const Elf64_Phdr *dynamic) {
-    uint64_t address = 0, size = 0, left = 0;
+    uint64_t address = 0, size = 0, symbols = 0, left = 0;
     if (!range_is_in(dynamic->p_offset, dynamic->p_filesz, file->size)) return;
     for (uint64_t at = 0; dynamic->p_filesz - at >= sizeof(Elf64_Dyn); at += sizeof(Elf64_Dyn)) {
         Elf64_Dyn entry;
@@ -18,7 +18,9 @@ static void read_dynamic(struct go_file *file, const Elf64_Phdr *dynamic) {
         if (entry.d_tag == DT_NULL) break;
         if (entry.d_tag == DT_RELA) address = entry.d_un.d_ptr;
         if (entry.d_tag == DT_RELASZ) size = entry.d_un.d_val;
+        if (entry.d_tag == DT_SYMTAB) symbols = entry.d_un.d_ptr;
     }
+    file->symbols = symbols ? go_file_at(file, symbols, &file->symbols_size) : NULL;
     const uint8_t *table = address ? go_file_at(file, address, &left) : NULL;
     if (!table) return;
     file->rela = (uint64_t)(table - file->bytes);
@@ -62,9 +64,19 @@ const uint8_t *go_file_at(const struct go_file *file, uint64_t address, uint64_t
     return NULL;
 }
 
+/* A relocation that gives a word its address in the file, as r_addend: relative, or to a symbol of the file's own (in plugins). */
 static bool relocation(const struct go_file *file, uint64_t index, Elf64_Rela *out) {
+    Elf64_Sym symbol;
     memcpy(out, file->bytes + file->rela + index * sizeof *out, sizeof *out);
-    return ELF64_R_TYPE(out->r_info) == R_X86_64_RELATIVE;
+    if (ELF64_R_TYPE(out->r_info) == R_X86_64_RELATIVE) return true;
+    const uint64_t at = ELF64_R_SYM(out->r_info) * sizeof symbol;
+    if (ELF64_R_TYPE(out->r_info) != R_X86_64_64 || !file->symbols ||
+        !range_is_in(at, sizeof symbol, file->symbols_size))
+        return false;
+    memcpy(&symbol, file->symbols + at, sizeof symbol);
+    if (symbol.st_shndx == SHN_UNDEF) return false;
+    out->r_addend = (Elf64_Sxword)(symbol.st_value + (uint64_t)out->r_addend);
+    return true;
 }
 
 bool go_file_words(const struct go_file *file, uint64_t address, uint64_t *words, size_t count) {

@@ -23,6 +23,8 @@ struct go_file {
     struct go_segment segments[GO_SEGMENTS_MAX]; /* PT_LOAD */
     size_t segment_count;
     uint64_t rela, rela_count; /* offset in the file and number of dynamic relocations, 0: none */
+    const uint8_t *symbols;    /* the dynamic ones, NULL: none */
+    uint64_t symbols_size;     /* at most */
 };
 
 /* false: no x86-64 ELF file, or none that could be a program. */

@@ -20,6 +20,8 @@ static inline struct managed_text probe_text(uint64_t at) {
     return (struct managed_text){(const char *)s[0], s[1]};
 }
 
+/* Sees to it that the modules of code outside the executable (plugins) are in the trace. */
+void golang_know(void *const *pcs, uint32_t count);
 /* The goroutine's stack from the caller of the patched function on, as a stack of the trace; 0: none. */
 uint32_t golang_stack(const struct golang_registers *);
 /* The same, quicker if it is the one that this goroutine had before. */

@@ -47,11 +47,16 @@ static void know_main(void) {
         __atomic_store_n(&known, (const void *)trace, __ATOMIC_RELAXED);
 }
 
+static void know(void *const *pcs, uint32_t n) {
+    know_main();
+    golang_know(pcs, n);
+}
+
 uint32_t golang_stack(const struct golang_registers *r) {
     void *pcs[TRACE_STACK_DEPTH_MAX];
     uint64_t hash;
     const uint32_t n = walk(r, pcs, &hash);
-    if (n) know_main();
+    if (n) know(pcs, n);
     return intern_frames_inside(pcs, n);
 }
 
@@ -60,7 +65,7 @@ uint32_t golang_stack_again(const struct golang_registers *r, struct managed_wor
     uint64_t hash;
     const uint32_t n = walk(r, pcs, &hash);
     if (!n || (self->stack && self->stack_hash == hash)) return n ? self->stack : 0;
-    know_main();
+    know(pcs, n);
     self->stack = intern_frames_inside(pcs, n);
     self->stack_hash = hash;
     return self->stack;

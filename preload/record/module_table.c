@@ -262,13 +262,17 @@ void module_main_set(const Elf64_Phdr *headers, size_t count, uintptr_t bias) {
         .headers = headers, .header_count = count, .bias = bias, .flags = TRACE_MODULE_MAIN};
 }
 
-void module_main_add(void) {
+void module_add(const struct module_image *image) {
     struct module_renewal n;
     struct seen m;
     struct module_range known;
-    if (!trace || !executable.headers || !look_at(&m, &executable)) return;
+    if (!trace || !look_at(&m, image)) return;
     if (lookup(m.start, &known) || !module_renewal_begin(&n, sys_gettid())) return;
     module_renewal_keep(&n);
-    module_renewal_add(&n, &executable);
+    module_renewal_add(&n, image);
     module_renewal_end(&n);
+}
+
+void module_main_add(void) {
+    if (executable.headers) module_add(&executable);
 }

@@ -23,8 +23,9 @@ uint32_t module_lookup(uintptr_t pc, uint64_t *base);
 
 /* The executable, for programs that are followed from inside. The headers stay where they are. */
 void module_main_set(const Elf64_Phdr *headers, size_t count, uintptr_t bias);
-/* Puts it into the table if it is not there; never waits. Needs an open trace. */
+/* Puts it into the table if it is not there; never waits. Needs an open trace. The same for any module. */
 void module_main_add(void);
+void module_add(const struct module_image *);
 
 /* ---- renewals, one at a time ---- */
 

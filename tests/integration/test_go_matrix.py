@@ -14,7 +14,7 @@ origin = golang.open_origin(suite) if harness.LONG else None
 JOBS = [
     (kind, name)
     for kind in ("http", "https", "h2")
-    for name in ("neither", "closed", "read", "both", "six", "all")
+    for name in (*go_puzzle.CASES, "all")
 ]
 
 
