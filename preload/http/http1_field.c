@@ -31,6 +31,8 @@ __attribute__((always_inline)) static inline bool element_is(const struct http1_
     return element->len == n && http1_same(element->text, lower, n);
 }
 
+#define DIGITS_SAFE 19 /* so many can't overflow 64 bits */
+
 /*
  * RFC 9112 6.3: equal values may be repeated; differing ones, signs and anything else leave the
  * length unknown.
@@ -43,7 +45,7 @@ static void field_length(struct http1_fields *fields, const char *p, const char 
         const char *digits = p;
         for (; p < end && *p >= '0' && *p <= '9'; p++) {
             unsigned digit = (unsigned)(*p - '0');
-            if (length > (UINT64_MAX - digit) / 10) {
+            if (p - digits >= DIGITS_SAFE && length > (UINT64_MAX - digit) / 10) {
                 fields->length_state = HTTP1_LENGTH_BAD;
                 return;
             }
@@ -67,7 +69,8 @@ static void field_length(struct http1_fields *fields, const char *p, const char 
  * RFC 9112 6.1. "identity" was a way to say nothing in RFC 2616, and servers still do: clients pass
  * over it.
  */
-static void field_coding(struct http1_fields *fields, const char *p, const char *end) {
+static __attribute__((noinline)) void field_coding(struct http1_fields *fields, const char *p,
+                                                   const char *end) {
     struct http1_span element;
     while (field_element(&p, end, &element)) {
         if (element_is(&element, "chunked", 7))
@@ -77,7 +80,8 @@ static void field_coding(struct http1_fields *fields, const char *p, const char 
     }
 }
 
-static void field_connection(struct http1_fields *fields, const char *p, const char *end) {
+static __attribute__((noinline)) void field_options(struct http1_fields *fields, const char *p,
+                                                    const char *end) {
     struct http1_span element;
     while (field_element(&p, end, &element)) {
         if (element_is(&element, "close", 5))
@@ -89,8 +93,16 @@ static void field_connection(struct http1_fields *fields, const char *p, const c
     }
 }
 
+static void field_connection(struct http1_fields *fields, const char *p, const char *end) {
+    if (end - p == 10 && http1_same(p, "keep-alive", 10))
+        fields->keep_alive = true; /* as good as always */
+    else
+        field_options(fields, p, end);
+}
+
 /* RFC 7540 3.2. */
-static void field_upgrade(struct http1_fields *fields, const char *p, const char *end) {
+static __attribute__((noinline)) void field_upgrade(struct http1_fields *fields, const char *p,
+                                                    const char *end) {
     struct http1_span element;
     while (field_element(&p, end, &element))
         if (element.len == 3 && http1_lower(element.text[0]) == 'h' && element.text[1] == '2' &&

@@ -41,7 +41,7 @@ static inline size_t line_strip(const char *text, size_t n) {
 bool http1_line_start(struct http1_line *line, const char **p, const char *end,
                       struct http1_span *span) {
     const char *text = *p;
-    const char *lf = memchr(text, '\n', (size_t)(end - text));
+    const char *lf = http1_line_feed(text, end);
     if (!lf) {
         line_append_start(line, text, (size_t)(end - text));
         *p = end;
@@ -79,8 +79,59 @@ static bool line_end(struct http1_line *line) {
     return !line->complete;
 }
 
+static inline bool name_ends(const char *text, size_t n, size_t length) {
+    return n > length && (text[length] == ':' || http1_blank(text[length]));
+}
+
+/*
+ * Whether http1_field_read may find something in a line of n bytes: the first letter and the length of the name settle that for
+ * nearly all. What a folded line goes on with begins with a blank, and belongs to a line that was looked at.
+ */
+static inline bool line_matters(const char *text, size_t n) {
+    switch (*text | 0x20) {
+    case 'c': return name_ends(text, n, 10) || name_ends(text, n, 12) || name_ends(text, n, 14);
+    case 'h': return name_ends(text, n, 4);
+    case 'p': return name_ends(text, n, 16);
+    case 't': return name_ends(text, n, 17);
+    case 'u': return name_ends(text, n, 7);
+    default: return false;
+    }
+}
+
+/*
+ * The quick way, as long as lines lie whole and unfolded in the feed, the byte behind them included: passes over those that do not
+ * matter. false: *p is where the slow way goes on.
+ */
+static bool line_quick(const char **p, const char *end, struct http1_span *span) {
+    const char *text = *p;
+    while (end - text >= 2) {
+        if (text[0] == '\n' || (text[0] == '\r' && text[1] == '\n')) {
+            span->text = text;
+            span->len = 0;
+            span->cut = false;
+            *p = text + (text[0] == '\r') + 1;
+            return true;
+        }
+        const char *lf = http1_line_feed(text, end);
+        if (!lf || lf + 1 == end) break;
+        const size_t n = (size_t)(lf - text);
+        if (line_matters(text, n)) {
+            if (http1_blank(lf[1])) break;
+            span->text = text;
+            span->cut = n > HTTP1_LINE_SIZE;
+            span->len = span->cut ? HTTP1_LINE_SIZE : line_strip(text, n);
+            *p = lf + 1;
+            return true;
+        }
+        text = lf + 1;
+    }
+    *p = text;
+    return false;
+}
+
 bool http1_line_field(struct http1_line *line, const char **p, const char *end,
                       struct http1_span *span) {
+    if (line->used == 0 && !line->complete && line_quick(p, end, span)) return true;
     while (*p < end) {
         const char *text = *p;
         if (line->complete) {
@@ -94,7 +145,7 @@ bool http1_line_field(struct http1_line *line, const char **p, const char *end,
                 return true;
             }
         }
-        const char *lf = memchr(text, '\n', (size_t)(end - text));
+        const char *lf = http1_line_feed(text, end);
         if (!lf) {
             line_append(line, text, (size_t)(end - text));
             *p = end;

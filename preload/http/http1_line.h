@@ -7,6 +7,9 @@
 #define HTTP_HTTP1_LINE_H
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "http/http1.h"
 
@@ -31,11 +34,38 @@ struct http1_span {
 bool http1_line_start(struct http1_line *, const char **p, const char *end, struct http1_span *);
 
 /*
- * The next header line, folded ones in one piece (RFC 9112 5.2); len 0 is the empty line. false:
+ * The next header line, folded ones in one piece (RFC 9112 5.2); len 0 is the empty line. Lines that http1_field_read would find
+ * nothing in may be passed over. false:
  * the feed is used up. A line at the very end of a feed comes out with the next one: only the byte
  * behind it tells whether it is folded.
  */
 bool http1_line_field(struct http1_line *, const char **p, const char *end, struct http1_span *);
+
+#if defined(__SSE2__)
+/* The first line feed of [p, end), NULL if there is none: most lines are short, so that a call costs more than looking. */
+static inline const char *http1_line_feed(const char *p, const char *end) {
+    const __m128i wanted = _mm_set1_epi8('\n');
+    const char *const begin = p;
+    for (; end - p >= 16; p += 16) {
+        const __m128i is = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)p), wanted);
+        const unsigned found = (unsigned)_mm_movemask_epi8(is);
+        if (found) return p + __builtin_ctz(found);
+    }
+    if (p < end && end - begin >= 16) { /* the rest once more with bytes before it that are none */
+        p = end - 16;
+        const __m128i is = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)p), wanted);
+        const unsigned found = (unsigned)_mm_movemask_epi8(is);
+        return found ? p + __builtin_ctz(found) : NULL;
+    }
+    while (p < end && *p != '\n')
+        p++;
+    return p < end ? p : NULL;
+}
+#else
+static inline const char *http1_line_feed(const char *p, const char *end) {
+    return memchr(p, '\n', (size_t)(end - p));
+}
+#endif
 
 static inline void http1_line_reset(struct http1_line *line) {
     line->total = 0;
@@ -50,6 +80,37 @@ static inline char http1_lower(char c) {
 
 static inline bool http1_blank(char c) {
     return c == ' ' || c == '\t';
+}
+
+/* ---- eight bytes at once ---- */
+
+#define HTTP1_EACH(byte) ((byte)*UINT64_C(0x0101010101010101)) /* that byte eight times */
+
+static inline uint64_t http1_word(const char *text) {
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+/* The top bit of each byte that is a control character, DEL included. */
+static inline uint64_t http1_controls(uint64_t word) {
+    const uint64_t low = word & HTTP1_EACH(0x7f);
+    const uint64_t below = ~(low + HTTP1_EACH(0x80 - 0x20)), is_del = low + HTTP1_EACH(1);
+    return (below | is_del) & ~word & HTTP1_EACH(0x80);
+}
+
+/* The top bit of each byte that is this one. */
+static inline uint64_t http1_bytes(uint64_t word, unsigned char byte) {
+    const uint64_t differs = word ^ HTTP1_EACH((uint64_t)byte);
+    return ~(((differs & HTTP1_EACH(0x7f)) + HTTP1_EACH(0x7f)) | differs) & HTTP1_EACH(0x80);
+}
+
+/* In lower case. */
+static inline uint64_t http1_lower_word(uint64_t word) {
+    const uint64_t low = word & HTTP1_EACH(0x7f);
+    const uint64_t upper = ((low + HTTP1_EACH(0x80 - 'A')) ^ (low + HTTP1_EACH(0x7f - 'Z'))) &
+                           ~word & HTTP1_EACH(0x80);
+    return word | upper >> 2;
 }
 
 /* Equal but for the case of letters, eight bytes at once: in `lower` only letters have bit 6. */

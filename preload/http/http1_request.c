@@ -20,6 +20,7 @@ static inline bool request_method_byte(char c) {
  * not among them.
  */
 static int request_method(const char *text, size_t n) {
+    if (n >= 4 && memcmp(text, "GET ", 4) == 0) return 3;
     size_t i = 0;
     while (i < n && i < HTTP1_METHOD_SIZE && request_method_byte(text[i]))
         i++;
@@ -37,14 +38,22 @@ static void request_authority(struct http1_request_head *head, const char *p, co
     head->authority[0] = 0;
     size_t n = (size_t)(end - p);
     if (n >= HTTP1_AUTHORITY_SIZE) return;
-    for (size_t i = 0; i < n; i++) {
-        if (request_control(p[i]) || p[i] == ' ') {
-            head->authority[0] = 0;
-            return;
+    bool fits = true;
+    if (n >= 8) {
+        for (size_t i = 0;; i += 8) {
+            if (i + 8 > n) i = n - 8; /* some once more */
+            const uint64_t word = http1_word(p + i), lower = http1_lower_word(word);
+            fits &= (http1_controls(word) | http1_bytes(word, ' ')) == 0;
+            memcpy(head->authority + i, &lower, sizeof lower);
+            if (i + 8 == n) break;
         }
-        head->authority[i] = http1_lower(p[i]);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            fits &= !request_control(p[i]) && p[i] != ' ';
+            head->authority[i] = http1_lower(p[i]);
+        }
     }
-    head->authority[n] = 0;
+    head->authority[fits ? n : 0] = 0;
 }
 
 /*
@@ -73,6 +82,17 @@ static const char *request_absolute(const char *p, const char *end) {
 static bool request_path(struct http1_request_head *head, const char *p, const char *end,
                          bool cut) {
     size_t n = 0;
+    for (; end - p >= 8 && n + 8 < HTTP1_PATH_SIZE; p += 8, n += 8) {
+        const uint64_t word = http1_word(p);
+        const uint64_t stops =
+            http1_controls(word) | http1_bytes(word, '?') | http1_bytes(word, '#');
+        memcpy(head->path + n, &word, sizeof word);
+        if (stops == 0) continue;
+        const unsigned before = (unsigned)__builtin_ctzll(stops) / 8;
+        p += before;
+        n += before;
+        break;
+    }
     for (; p < end && *p != '?' && *p != '#'; p++) {
         if (request_control(*p)) return false;
         if (n == HTTP1_PATH_SIZE - 1) break;

@@ -29,6 +29,15 @@ static bool response_line_part(const char *text, size_t n) {
     return true;
 }
 
+/* The same of a line that is long enough to have it all. */
+static bool response_line(const char *text, size_t n) {
+    if (n <= RESPONSE_LINE_LEN) return response_line_part(text, n);
+    const char last = text[RESPONSE_LINE_LEN];
+    return memcmp(text, "HTTP/1.", 7) == 0 && (text[7] | 1) == '1' && text[8] == ' ' &&
+           (unsigned char)(text[9] - '1') < 9 && (unsigned char)(text[10] - '0') < 10 &&
+           (unsigned char)(text[11] - '0') < 10 && (last == ' ' || last == '\r' || last == '\t');
+}
+
 static enum http1_status response_fail(struct http1_response *response) {
     response->status = response->seen ? HTTP1_BLIND : HTTP1_FOREIGN;
     return response->status;
@@ -44,7 +53,7 @@ static enum http1_status response_feed_line(struct http1_response *response, con
             return response_fail(response);
         return HTTP1_OK;
     }
-    if (line.len < RESPONSE_LINE_LEN || !response_line_part(line.text, line.len))
+    if (line.len < RESPONSE_LINE_LEN || !response_line(line.text, line.len))
         return response_fail(response);
     response->http10 = line.text[7] == '0';
     response->code =

@@ -36,7 +36,14 @@ void *own_memset(void *to, int byte, size_t n) {
 
 int own_memcmp(const void *a, const void *b, size_t n) {
     const uint8_t *x = a, *y = b;
-    for (; n >= 8 && *(const word *)x == *(const word *)y; n -= 8, x += 8, y += 8) {
+    if (n >= 8) {
+        const uint8_t *const last = x + n - 8; /* of which some may be looked at twice */
+        for (;; x += 8, y += 8) {
+            if (x > last) y -= x - last, x = last;
+            if (*(const word *)x != *(const word *)y) break;
+            if (x == last) return 0;
+        }
+        n = 8;
     }
     for (; n; n--, x++, y++)
         if (*x != *y) return *x < *y ? -1 : 1;
