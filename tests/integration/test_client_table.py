@@ -258,29 +258,13 @@ def judged(scratch, client, url):
     def found(report):
         return harness.count(report, "unclosed-body", "error") >= COUNT or is_blind(report)
 
-    if client.ahead:
-        result = scratch.stopped(argv, found, "--grace", GRACE, env=client.env)
-    elif not client.stays:
+    if client.ahead or client.stays:
+        result = scratch.stopped(argv, found, "--grace", GRACE, env=client.env, orderly=not client.stays)
+    else:
         result = scratch.preloaded(argv, "--grace", GRACE, env=client.env, timeout=120)
-    if not client.stays:
-        check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
-        check(result.report, "no trace")
-        return result.report
-    process, folder = scratch.start(argv, env=client.env, stdout=subprocess.PIPE)
-    try:
-        equal("output", process.stdout.readline(), b"kept\n")
-        reports = []
-
-        def running():
-            reports.append(harness.report(harness.trace_files(folder), "--grace", GRACE))
-            return found(reports[-1])
-
-        harness.wait_until(running, lambda: f"the findings\n{brief(reports[-1])}", period=0.3)
-        return reports[-1]
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-400:]}")
+    check(result.report, "no trace")
+    return result.report
 
 
 def leaking(scratch, client, protocol):
