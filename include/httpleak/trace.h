@@ -317,7 +317,7 @@ struct trace_body { /* 192 bytes */
     uint64_t bytes_read;
     uint64_t progress_ns;  /* last time payload bytes were taken */
     uint64_t max_stall_ns; /* longest time in which nobody tried to read nor waited, between two reads */
-    uint32_t bursts;       /* 1 + pauses of 100 ms and more between two reads that brought payload */
+    uint32_t bursts;       /* 1 + the reader's own pauses of 100 ms and more between two reads with payload */
     uint32_t reads;        /* reads that brought payload */
     uint64_t attempt_ns;   /* TRACE_BODY_GO: last time a read of this body was called or returned; _STREAM: last time bytes of it
                               were given back, which shows that the program took them; 0: never */

@@ -80,20 +80,21 @@ bool body_open(struct connection *c, const struct exchange *exchange,
     return true;
 }
 
-void body_took(struct trace_body *body, uint64_t bytes, uint64_t stall_ns, uint64_t now) {
+void body_took(struct trace_body *body, const struct connection *c, uint64_t bytes, uint64_t now) {
     const uint64_t pause = now > body->progress_ns ? now - body->progress_ns : 0;
     slot_begin(&body->progress_seq);
     body->bytes_read += bytes;
     body->reads++;
-    if (pause >= BURST_PAUSE_NS && body->reads > 1) body->bursts++;
-    if (stall_ns > body->max_stall_ns) body->max_stall_ns = stall_ns;
+    /* a pause of the reader's own: one that waited all the while was kept waiting by its server */
+    if (pause >= BURST_PAUSE_NS && c->rest_ns >= BURST_PAUSE_NS && body->reads > 1) body->bursts++;
+    if (c->stall_ns > body->max_stall_ns) body->max_stall_ns = c->stall_ns;
     body->progress_ns = now;
     body->reader_tid = thread_tid();
     slot_end(&body->progress_seq);
 }
 
 void body_progress(struct connection *c, uint64_t bytes, uint64_t now) {
-    if (c->body && bytes > 0) body_took(c->body, bytes, c->stall_ns, now);
+    if (c->body && bytes > 0) body_took(c->body, c, bytes, now);
 }
 
 static void body_sample(struct trace_site *site, const struct trace_body *body, uint64_t now) {

@@ -24,7 +24,7 @@ void body_withdraw(struct connection *);
  */
 struct trace_body *body_new(struct connection *, const struct exchange *,
                             const struct http1_response_head *, uint64_t number, uint64_t now);
-void body_took(struct trace_body *, uint64_t bytes, uint64_t stall_ns, uint64_t now);
+void body_took(struct trace_body *, const struct connection *, uint64_t bytes, uint64_t now);
 void body_over(struct connection *, struct trace_body *, enum body_outcome, bool answered,
                uint64_t now);
 void body_drop(struct trace_body *);

@@ -91,7 +91,8 @@ struct connection {
         uint32_t site;
         bool drained, handle_seen;
     } last_body;
-    uint64_t stall_ns;  /* before the read attempt under way */
+    uint64_t stall_ns;  /* before the read attempt under way: nobody tried to read nor waited */
+    uint64_t rest_ns;   /* as stall_ns, where waiting that does not show who wants it is none */
     bool eof;           /* the peer's end was seen */
     uint8_t kernel_tls; /* enum kernel_tls bits: directions in which the kernel does TLS */
     bool tunnel_fresh; /* a CONNECT was granted through TLS: what comes next may be TLS inside it */

@@ -169,8 +169,15 @@ void flow_read_before(struct flow_read *f, struct connection *c, enum flow_layer
     if (c->body || c->streams) { /* how long nobody cared for the open body */
         uint64_t last = slot->read_attempt_ns;
         if (slot->wait_ns > last) last = slot->wait_ns;
+        if (slot->read_progress_ns > last)
+            last = slot->read_progress_ns; /* it blocked until then */
+        /* edge triggered, a set is waited on whether its member is wanted or not */
+        const uint64_t own = slot->epoll_interest && !slot->epoll_edge && slot->epoll_wait_ns > last
+                                 ? slot->epoll_wait_ns
+                                 : last;
         if (slot->epoll_interest && slot->epoll_wait_ns > last) last = slot->epoll_wait_ns;
         c->stall_ns = last && now > last ? now - last : 0;
+        c->rest_ns = own && now > own ? now - own : 0;
     }
     __atomic_store_n(&slot->read_attempt_ns, now, __ATOMIC_RELAXED);
     if (carries_application(c, layer)) worker_io_begin(c, false);

@@ -199,7 +199,7 @@ static bool received_frame(void *ctx, uint32_t id, uint32_t bytes) {
 void stream_data(void *ctx, uint32_t id, uint64_t bytes) {
     struct stream_feed *f = ctx;
     const struct stream *s = stream_find(f->t, id);
-    if (s && s->body) body_took(s->body, bytes, f->c->stall_ns, f->now);
+    if (s && s->body) body_took(s->body, f->c, bytes, f->now);
 }
 
 static bool received_end(void *ctx, uint32_t id) {

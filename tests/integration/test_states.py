@@ -140,6 +140,29 @@ def paused(scratch):
         equal("verdict", report("--grace", "0.2")["verdict"], "clean")
 
 
+@suite.test("abandoned: that its server was slow makes no pausing reader of it, blocked in recv", "blocked in recv")
+@suite.test("abandoned: that its server was slow makes no pausing reader of it, in select", "in select")
+@suite.test("abandoned: that its server was slow makes no pausing reader of it, in epoll", "in epoll")
+def slow_server(scratch, way):
+    """It waited for each part, and then went away from the rest."""
+    code = (
+        "import select; r = urllib.request.urlopen(url); e = select.epoll(); way = '%s'\n"
+        "if way == 'in epoll': e.register(r.fileno(), 1)\n"
+        "for _ in range(4):\n"
+        "    if way == 'in select': select.select([r.fileno()], [], [])\n"
+        "    if way == 'in epoll': e.poll()\n"
+        "    r.read1(1000000)\n"
+        "if way == 'in epoll': e.unregister(r.fileno())\n"
+        "time.sleep(60)" % way
+    )
+    with running(scratch, python(code, origin.url("http", "/slow/2000000?ms=250")), 0) as (report, _):
+
+        def left():
+            return severities(report("--grace", "0.5"), "unclosed-body") == [("error", 1)]
+
+        harness.wait_until(left, lambda: brief(report("--grace", "0.5")), seconds=20, period=0.2)
+
+
 @suite.test("abandoned: the program runs on, the body stays")
 def abandoned(scratch):
     code = "kept = [urllib.request.urlopen(url) for _ in range(3)]; time.sleep(60)"
