@@ -178,12 +178,12 @@ def one(scratch, origin, version, build, kind, name, ways):
             ) from None
 
 
-def several(scratch, origin, version, build, jobs, ways):
+def several(scratch, origin, version, build, jobs, ways, at_once=6):
     """jobs: (kind, case) pairs, several at a time, since each sleeps most of its time; every
     failure is told."""
     golang.need(version)
     golang.build(version, build, "puzzle")
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         running = [
             pool.submit(one, scratch, origin, version, build, kind, name, ways)
             for kind, name in jobs

@@ -160,6 +160,12 @@ class Scratch:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
+        if mode & 0o111:
+            # What another thread starts at this moment holds the file open for writing until its exec,
+            # and a file that is so is "busy" for exec: a copy by somebody else has never been open here.
+            os.rename(path, path + ".written")
+            subprocess.run(["cp", "--", path + ".written", path], check=True)
+            os.remove(path + ".written")
         os.chmod(path, mode)
         return path
 

@@ -21,10 +21,9 @@ JOBS = [
 def puzzles(scratch, version, build):
     if not harness.LONG:
         raise harness.Skip("a long test")
-    go_puzzle.several(scratch, origin, version, build, JOBS, go_puzzle.ways_of(build)[:1])
+    go_puzzle.several(scratch, origin, version, build, JOBS, go_puzzle.ways_of(build)[:1], 12)
 
 
-for go_build in golang.KINDS:
-    for go_version in golang.VERSIONS:
-        suite.test(f"Go {go_version}, {go_build}", go_version, go_build)(puzzles)
+for go_version, go_build in golang.matrix():
+    suite.test(f"Go {go_version}, {go_build}", go_version, go_build)(puzzles)
 suite.main()
