@@ -7,6 +7,16 @@
 #include "record/sys.h"
 #include "track/tls.h"
 
+/*
+ * Where the thread has its errno: asking libc each time is a call into code that nothing else here needs. The same place as long
+ * as the thread lives, in a fork child, too.
+ */
+static inline int *errno_place(void) {
+    static __thread int *place __attribute__((tls_model("initial-exec")));
+    if (__builtin_expect(!place, 0)) place = &errno;
+    return place;
+}
+
 #define NOT_THE_STREAM (MSG_OOB | MSG_ERRQUEUE)
 
 size_t io_total(const struct iovec *iov, int count) {
@@ -25,19 +35,19 @@ int io_plausible(const struct iovec *iov, size_t count) {
 }
 
 void io_read_before(struct io_read *hook, int fd, int flags) {
-    const int saved = errno;
+    int *const place = errno_place(), saved = *place;
     struct connection *c = flags & NOT_THE_STREAM ? NULL : connection_of_fd(fd);
     hook->flags = flags;
     if (flags & MSG_PEEK)
         flow_peek_before(&hook->flow, c);
     else
         flow_read_before(&hook->flow, c, tls_layer(c, KERNEL_TLS_READS));
-    errno = saved;
+    *place = saved;
 }
 
 void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int count, ssize_t result,
                    size_t wanted) {
-    const int error = errno;
+    int *const place = errno_place(), error = *place;
     if (hook->flags & MSG_PEEK) {
         flow_peek_after(&hook->flow);
     } else if (hook->flags & IO_NO_DATA) {
@@ -50,31 +60,31 @@ void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int co
     } else {
         flow_read_after(&hook->flow, iov, count, result, error, wanted);
     }
-    errno = error;
+    *place = error;
 }
 
 void io_write_before(struct flow_write *hook, int fd, const struct iovec *iov, int count,
                      const struct stack_caller *caller) {
-    const int saved = errno;
+    int *const place = errno_place(), saved = *place;
     struct connection *c = connection_of_fd(fd);
     flow_write_before(hook, c, tls_layer(c, KERNEL_TLS_WRITES), iov, count, caller);
-    errno = saved;
+    *place = saved;
 }
 
 void io_write_after(struct flow_write *hook, const struct iovec *iov, int count, ssize_t result) {
-    const int error = errno;
+    int *const place = errno_place(), error = *place;
     flow_write_after(hook, iov, count, result, error);
-    errno = error;
+    *place = error;
 }
 
 void io_write_unseen(int fd, ssize_t result) {
-    const int error = errno;
+    int *const place = errno_place(), error = *place;
     if (result > 0 && fd_is_ours(fd)) flow_write_unseen(connection_of_fd(fd), (uint64_t)result);
-    errno = error;
+    *place = error;
 }
 
 void io_read_unseen(int fd, ssize_t result) {
-    const int error = errno;
+    int *const place = errno_place(), error = *place;
     if (result > 0 && fd_is_ours(fd)) flow_read_unseen(connection_of_fd(fd), (uint64_t)result);
-    errno = error;
+    *place = error;
 }

@@ -2,10 +2,19 @@
 #include "interpose/hooks.h"
 #include "interpose/real.h"
 
-HTTPLEAK_EXPORT ssize_t read(int fd, void *buffer, size_t n) {
+/*
+ * The four that programs call most, also on descriptors that are none of ours, leave without a frame: all that needs one is done
+ * elsewhere, binding included.
+ */
+IO_OURS ssize_t read_slowly(int fd, void *buffer, size_t n) {
     if (!fd_is_ours(fd)) return REAL(read)(fd, buffer, n);
     const struct iovec iov = {buffer, n};
     return IO_READ(fd, 0, &iov, 1, n, REAL(read)(fd, buffer, n));
+}
+
+HTTPLEAK_EXPORT ssize_t read(int fd, void *buffer, size_t n) {
+    if (fd_is_ours(fd) || !IS_BOUND(read)) return read_slowly(fd, buffer, n);
+    return real.read_(fd, buffer, n);
 }
 
 HTTPLEAK_EXPORT ssize_t __read_chk(int fd, void *buffer, size_t n, size_t size) {
@@ -43,10 +52,15 @@ READ_AT(preadv64v2)
 WRITE_AT(pwritev2)
 WRITE_AT(pwritev64v2)
 
-HTTPLEAK_EXPORT ssize_t recv(int fd, void *buffer, size_t n, int flags) {
+IO_OURS ssize_t recv_slowly(int fd, void *buffer, size_t n, int flags) {
     if (!fd_is_ours(fd)) return REAL(recv)(fd, buffer, n, flags);
     const struct iovec iov = {buffer, n};
     return IO_READ(fd, flags, &iov, 1, n, REAL(recv)(fd, buffer, n, flags));
+}
+
+HTTPLEAK_EXPORT ssize_t recv(int fd, void *buffer, size_t n, int flags) {
+    if (fd_is_ours(fd) || !IS_BOUND(recv)) return recv_slowly(fd, buffer, n, flags);
+    return real.recv_(fd, buffer, n, flags);
 }
 
 HTTPLEAK_EXPORT ssize_t __recv_chk(int fd, void *buffer, size_t n, size_t size, int flags) {
@@ -75,9 +89,14 @@ IO_OURS ssize_t write_ours(int fd, const void *buffer, size_t n) {
     return IO_WRITE(fd, &iov, 1, REAL(write)(fd, buffer, n));
 }
 
+IO_OURS ssize_t write_elsewhere(int fd, const void *buffer, size_t n) {
+    return IO_WRITE_ELSEWHERE(REAL(write)(fd, buffer, n));
+}
+
 HTTPLEAK_EXPORT ssize_t write(int fd, const void *buffer, size_t n) {
-    if (!fd_is_ours(fd)) return IO_WRITE_ELSEWHERE(REAL(write)(fd, buffer, n));
-    return write_ours(fd, buffer, n);
+    if (fd_is_ours(fd)) return write_ours(fd, buffer, n);
+    if (!IS_BOUND(write) || worker_waits()) return write_elsewhere(fd, buffer, n);
+    return real.write_(fd, buffer, n);
 }
 
 IO_OURS ssize_t writev_ours(int fd, const struct iovec *iov, int count) {
@@ -94,10 +113,14 @@ IO_OURS ssize_t send_ours(int fd, const void *buffer, size_t n, int flags) {
     return IO_WRITE(fd, &iov, 1, REAL(send)(fd, buffer, n, flags));
 }
 
+IO_OURS ssize_t send_elsewhere(int fd, const void *buffer, size_t n, int flags) {
+    return IO_WRITE_ELSEWHERE(REAL(send)(fd, buffer, n, flags));
+}
+
 HTTPLEAK_EXPORT ssize_t send(int fd, const void *buffer, size_t n, int flags) {
-    if (!fd_is_ours(fd) || flags & MSG_OOB)
-        return IO_WRITE_ELSEWHERE(REAL(send)(fd, buffer, n, flags));
-    return send_ours(fd, buffer, n, flags);
+    if (fd_is_ours(fd) && !(flags & MSG_OOB)) return send_ours(fd, buffer, n, flags);
+    if (!IS_BOUND(send) || worker_waits()) return send_elsewhere(fd, buffer, n, flags);
+    return real.send_(fd, buffer, n, flags);
 }
 
 IO_OURS ssize_t sendto_ours(int fd, const void *buffer, size_t n, int flags,

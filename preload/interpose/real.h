@@ -44,6 +44,8 @@ extern struct real_table real __attribute__((visibility("hidden")));
          ? real.symbol##_                                                                          \
          : (__typeof__(symbol) *)real_resolve(REAL_ID_##symbol))
 
+#define IS_BOUND(symbol) __builtin_expect(real.symbol##_ != 0, 1)
+
 /* Finds the next definition of the name after the recorder and remembers it. Never NULL: what is
  * nowhere fails with -1. */
 void *real_resolve(enum real_id);

@@ -13,6 +13,8 @@
 
 #include "httpleak/trace.h"
 
+#pragma GCC visibility push(hidden) /* the compiler need not ask where they are */
+
 struct trace_map {
     struct trace_header *header;
     uint8_t *base; /* = header */
@@ -96,5 +98,7 @@ static inline void counter_add(uint64_t *counter, uint64_t n) {
 
 /* Journal: fills time, tid and sequence itself. e needs type and whatever belongs to it. Never blocks; about 40 ns. */
 void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
+
+#pragma GCC visibility pop
 
 #endif

@@ -17,6 +17,8 @@
 #include "record/trace.h"
 #include "track/process.h"
 
+#pragma GCC visibility push(hidden) /* the compiler need not ask where they are */
+
 #define FD_LIMIT (1u << 20) /* fd numbers beyond are not followed, and counted as lost */
 
 /*
@@ -187,5 +189,7 @@ void connection_fd_forget(struct connection *);
 void connection_flag(struct connection *, uint32_t flag);
 void connection_note(struct connection *, struct trace_event *,
                      uint64_t now); /* journal, with id and tid filled in */
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "record/trace.h"
 
+#pragma GCC visibility push(hidden) /* the compiler need not ask where they are */
+
 /* The recorder does something in this process (not AT_SECURE, not left out by options). */
 extern bool process_active;
 /* Fork generation: 0 in the process that loaded us, +1 in each fork child. */
@@ -46,5 +48,7 @@ void process_exec_failed(void);
 bool process_before_confinement(bool seccomp);
 /* seccomp is on from here: only the system calls that were used before. Where process_before_confinement said so. */
 void process_confined(bool strict);
+
+#pragma GCC visibility pop
 
 #endif

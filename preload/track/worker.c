@@ -224,8 +224,3 @@ void worker_wait_begin(enum trace_wait wait, uint64_t connection, const volatile
     struct trace_worker *w = thread_self.slot;
     if (w) wait_set(w, wait, connection, (uint64_t)(uintptr_t)address, now);
 }
-
-void worker_wait_end(void) {
-    struct trace_worker *w = thread_self.slot;
-    if (w) __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
-}

@@ -12,6 +12,8 @@
 #include "track/connection.h"
 #include "track/process.h"
 
+#pragma GCC visibility push(hidden) /* the compiler need not ask where they are */
+
 struct thread_start { /* what the creator knows; lives from pthread_create to the thread's end, in
                          memory of our own */
     void *(*function)(void *);
@@ -92,6 +94,11 @@ static inline bool worker_waits(void) {
 }
 void worker_wait_begin(enum trace_wait, uint64_t connection_id, const volatile void *address,
                        uint64_t now);
-void worker_wait_end(void);
+static inline void worker_wait_end(void) {
+    struct trace_worker *w = thread_self.slot;
+    if (w) __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
+}
+
+#pragma GCC visibility pop
 
 #endif
