@@ -128,6 +128,7 @@ struct report_finding {
     const char *
         detail; /* what tells findings of one rule and stack apart (the reason of a blind note), "" */
     uint64_t order_ns; /* age of the oldest object */
+    const struct rules_stack *caller;
     uint64_t identity; /* hash of the user stack */
     uint64_t cause_votes;
 };

@@ -67,6 +67,8 @@ struct rules_stack {
 };
 const struct rules_stack *rules_stack(struct rules_context *context,
                                       const struct model_process *process, uint32_t id);
+/* Of JavaScript: whether the program's own frames of the first are the innermost of the second's. */
+bool rules_stack_begins(const struct rules_stack *shorter, const struct rules_stack *longer);
 /* Ends what stack.c holds open. */
 void rules_stack_end(struct rules_context *context);
 /* Hash of the top five user functions with their modules' base names: the fingerprint's part, added to `hash`. */

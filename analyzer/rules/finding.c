@@ -26,13 +26,24 @@ static struct report_stack stack_shown(const struct rules_stack *stack) {
 
 static bool finding_matches(const struct report_finding *finding,
                             const struct rules_context *context, const struct rules_object *object,
-                            uint64_t identity) {
+                            const struct rules_stack *caller) {
     const char *host = object->host ? object->host->name : "";
     return finding->rule == context->rule && finding->severity == object->severity &&
-           finding->identity == identity &&
+           (finding->identity == caller->identity || rules_stack_begins(caller, finding->caller) ||
+            rules_stack_begins(finding->caller, caller)) &&
            finding->port == (object->host ? object->host->port : 0) &&
            strcmp(finding->host, host) == 0 && finding->role == role_names[object->role] &&
            strcmp(finding->detail, object->detail ? object->detail : "") == 0;
+}
+
+static void finding_set_caller(struct report_finding *finding, const struct rules_stack *caller) {
+    finding->caller = caller;
+    finding->identity = caller->identity;
+    /* two findings that differ in the line alone share a fingerprint: lines shift, functions stay */
+    uint64_t hash = rules_hash(RULES_HASH_START, finding->rule->id);
+    hash = rules_hash(hash, finding->role ? finding->role : "");
+    snprintf(finding->fingerprint, sizeof finding->fingerprint, "%016" PRIx64,
+             rules_stack_fingerprint(caller, hash));
 }
 
 static struct report_finding *finding_new(struct rules_context *context,
@@ -49,14 +60,9 @@ static struct report_finding *finding_new(struct rules_context *context,
     finding->advice = object->advice ? object->advice : context->rule->advice;
     finding->role = role_names[object->role];
     finding->detail = object->detail ? object->detail : "";
-    finding->identity = caller->identity;
+    finding_set_caller(finding, caller);
     finding->order_ns = UINT64_MAX;
     finding->bytes_expected = TRACE_UNKNOWN;
-    /* two findings that differ in the line alone share a fingerprint: lines shift, functions stay */
-    uint64_t hash = rules_hash(RULES_HASH_START, context->rule->id);
-    hash = rules_hash(hash, finding->role ? finding->role : "");
-    snprintf(finding->fingerprint, sizeof finding->fingerprint, "%016" PRIx64,
-             rules_stack_fingerprint(caller, hash));
     *context->tail = finding;
     context->tail = &finding->next;
     return finding;
@@ -179,9 +185,11 @@ struct report_finding *rules_add(struct rules_context *context, const struct rul
     const struct rules_stack *caller =
         object->process ? rules_stack(context, object->process, id) : &nobody;
     struct report_finding *finding = context->findings;
-    while (finding && !finding_matches(finding, context, object, caller->identity))
+    while (finding && !finding_matches(finding, context, object, caller))
         finding = finding->next;
     if (!finding) finding = finding_new(context, object, caller);
+    if (finding->identity != caller->identity && rules_stack_begins(caller, finding->caller))
+        finding_set_caller(finding, caller);
 
     finding_take_newest(finding, object);
     finding->count += object->count ? object->count : 1;

@@ -60,6 +60,26 @@ static uint64_t stack_identity(const struct rules_stack *stack) {
     return hash;
 }
 
+static bool is_same_place(const struct symbol_frame *a, const struct symbol_frame *b) {
+    return strcmp(a->language, "javascript") == 0 && strcmp(b->language, "javascript") == 0 &&
+           strcmp(a->module, b->module) == 0 && a->line == b->line &&
+           strcmp(a->function ? a->function : "", b->function ? b->function : "") == 0;
+}
+
+/*
+ * An asynchronous function of JavaScript has its callers below it until it first waits, and then no more: the shorter stack is
+ * the longer one's beginning, and the caller is the same.
+ */
+bool rules_stack_begins(const struct rules_stack *shorter, const struct rules_stack *longer) {
+    size_t a = 0, b = 0, same = 0;
+    for (;; same++) {
+        const struct symbol_frame *x = next_frame(shorter, SYMBOL_USER, &a);
+        const struct symbol_frame *y = next_frame(longer, SYMBOL_USER, &b);
+        if (!x) return same > 0;
+        if (!y || !is_same_place(x, y)) return false;
+    }
+}
+
 uint64_t rules_stack_fingerprint(const struct rules_stack *stack, uint64_t hash) {
     enum symbol_kind kind = caller_kind(stack);
     size_t at = 0;

@@ -3,6 +3,7 @@
 
 #include "golang/golang.h"
 #include "interpose/carried.h"
+#include "interpose/node.h"
 #include "interpose/real.h"
 #include "track/process.h"
 
@@ -54,6 +55,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
     process_init(argc, argv, envp, real_library_path());
     if (!process_active) return;
     carried_init(real_program_map(), facts.headers, facts.header_count, real_recorder_map());
+    node_init(real_program_map());
     if (on_exit) on_exit(init_status, NULL);
     init_golang(&facts);
 }

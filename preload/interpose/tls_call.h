@@ -7,6 +7,7 @@
 
 #include "interpose/real.h"
 #include "interpose/tls_real.h"
+#include "track/asker.h"
 #include "track/flow.h"
 #include "track/process.h"
 
@@ -47,14 +48,20 @@ static inline void tls_read_after(struct flow_read *flow, const struct tls_real 
 static inline void tls_write_before(struct flow_write *flow, const struct tls_real *found,
                                     const void *object, const struct iovec *iov,
                                     const struct stack_caller *caller) {
+    struct asker_scope scope;
+    asker_enter_tls(&scope, object);
     flow_write_before(flow, tls_connection(object, tls_library_of(found)), FLOW_PLAINTEXT, iov, 1,
                       caller);
+    asker_leave_tls(&scope);
 }
 static inline void tls_write_after(struct flow_write *flow, const struct tls_real *found,
                                    const void *object, const struct iovec *iov, ssize_t bytes) {
     if (!flow->connection && bytes > 0) { /* the handshake was part of this call */
         struct connection *c = tls_connection_late(object, tls_library_of(found), false);
+        struct asker_scope scope;
+        asker_enter_tls(&scope, object);
         if (c) flow_write_before(flow, c, FLOW_PLAINTEXT, iov, 1, NULL);
+        asker_leave_tls(&scope);
     }
     if (flow->connection) flow_write_after(flow, iov, 1, bytes, bytes < 0 ? EAGAIN : 0);
 }

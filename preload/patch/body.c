@@ -70,10 +70,11 @@ static bool jumped_into(const struct patch_body *body, size_t offset) {
     return false;
 }
 
-/* A branch or call that leads to somewhere else than the function's first byte, where the patch will be. */
+/* A jump or call that leads to somewhere else than the function's first byte, where the patch will be. */
 static bool leads_on(const struct instruction *i, size_t offset) {
-    return (i->kind == INSTRUCTION_BRANCH || i->kind == INSTRUCTION_CALL) && i->direct &&
-           (int64_t)offset + i->target != 0;
+    return (i->kind == INSTRUCTION_BRANCH || i->kind == INSTRUCTION_CALL ||
+            i->kind == INSTRUCTION_JUMP) &&
+           i->direct && (int64_t)offset + i->target != 0;
 }
 
 static const char *site_from(const struct patch_body *body, size_t offset, size_t least,
@@ -159,6 +160,15 @@ static size_t put_branch(const uint8_t *from, const struct instruction *i, uint8
     return 6;
 }
 
+/* jmp with a 32-bit distance: a function that is but another one, with an argument more. */
+static size_t put_jump(const uint8_t *from, const struct instruction *i, uint8_t *to) {
+    const int64_t distance = i->target + (int64_t)((uintptr_t)from - (uintptr_t)to) - 5;
+    if (distance != (int32_t)distance) return 0;
+    to[0] = 0xe9;
+    put32(to + 1, distance);
+    return 5;
+}
+
 /*
  * call: what is called returns to where it would have returned to, behind the patch, so that no unwinder ever meets a frame of
  * ours. push 5(%rip); jmp target; the return address.
@@ -178,6 +188,7 @@ static size_t put_call(const uint8_t *from, const struct instruction *i, uint8_t
 static size_t move(const uint8_t *from, const struct instruction *i, uint8_t *to) {
     if (i->kind == INSTRUCTION_BRANCH) return put_branch(from, i, to);
     if (i->kind == INSTRUCTION_CALL) return put_call(from, i, to);
+    if (i->kind == INSTRUCTION_JUMP) return put_jump(from, i, to);
     return copy(from, i, to) ? i->length : 0;
 }
 

@@ -42,8 +42,8 @@ const char *patch_site_from(const struct patch_body *, size_t offset, size_t lea
 const char *patch_site_return(const struct patch_body *, size_t offset, struct patch_site *);
 
 /*
- * The same for the beginning of a C function, whose first instructions may be conditional jumps (`if (!p) return;`) and end with a
- * call: these lead to the place that they led to, in a longer form. For patch_site_move only.
+ * The same for the beginning of a C function, whose first instructions may be jumps (`if (!p) return;`, or to the function that
+ * does it) and end with a call: these lead to the place that they led to, in a longer form. For patch_site_move only.
  */
 const char *patch_site_begin(const struct patch_body *, struct patch_site *);
 #define PATCH_MOVED_MOST 40u /* bytes: short jumps among the first five grow, and so does a call */

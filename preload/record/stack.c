@@ -66,6 +66,9 @@ static __attribute__((noinline)) uint32_t capture(void **pcs, uint32_t depth,
                                                   struct stack_memo *memo) {
     void *all[TRACE_STACK_DEPTH_MAX + OWN_FRAMES_MOST];
     if (depth > TRACE_STACK_DEPTH_MAX) depth = TRACE_STACK_DEPTH_MAX;
+    const uint32_t interpreted = interpreter_stack(pcs, depth);
+    if (interpreted && memo) stack_memo_walked(memo, all, 0, 0, false); /* nothing was walked */
+    if (interpreted) return interpreted;
     gate_enter();
     const uint32_t n = backtrace(all, depth + OWN_FRAMES_MOST);
     gate_leave();

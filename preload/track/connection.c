@@ -6,6 +6,7 @@
 
 #include "record/sys.h"
 #include "record/text.h"
+#include "track/asker.h"
 #include "track/body.h"
 #include "track/client.h"
 #include "track/connection.h"
@@ -129,8 +130,10 @@ static void connection_create(int fd, const struct sockaddr *address, socklen_t 
     c->slot = slot;
     c->index = index;
     c->peer_port = peer_port(address);
-    const uint32_t stack = stack_here();
+    bool asked;
+    const uint32_t stack = asker_connect_stack(&asked);
     const uint32_t peer = peer_string(address, size);
+    c->asked_stack = asked ? stack : 0;
 
     slot_begin(&slot->seq);
     slot->id = slot_id(TRACE_REGION_CONNECTION);

@@ -76,7 +76,9 @@ struct connection {
     uint32_t ending;    /* enum connection_end: who leaves a half last carries it out */
     uint32_t exchanges; /* committed requests other than CONNECT */
     uint32_t start_stack, start_tid; /* of the request whose head is going out */
-    struct exchange_names {          /* of the newest request: the next one mostly has the same */
+    uint32_t
+        asked_stack; /* who asked for the next request before it was sent (asker.h), until it was; 0: nobody known */
+    struct exchange_names { /* of the newest request: the next one mostly has the same */
         uint32_t method, path, authority, host;
     } names;
     uint32_t ring_head, ring_tail; /* pushed by the writer, popped by the reader */

@@ -1,6 +1,7 @@
 /*
  * What a program writes: its first bytes classify the connection, requests are parsed before the send and committed after it.
  */
+#include "track/asker.h"
 #include "track/exchange.h"
 #include "track/flow_inside.h"
 #include "track/streams.h"
@@ -16,7 +17,7 @@ struct writing { /* context of the request parser's events */
 static void request_start(void *context) {
     struct writing *w = context;
     if ((int32_t)(w->again - w->c->ring_head) > 0) return; /* its stack was taken before the send */
-    w->c->start_stack = w->stack ? w->stack : stack_from(w->caller);
+    w->c->start_stack = w->stack ? w->stack : asker_request_stack(w->c, w->caller);
     w->c->start_tid = thread_tid();
 }
 
@@ -136,7 +137,8 @@ void flow_write_before(struct flow_write *f, struct connection *c, enum flow_lay
     }
     /* Of the first request it is taken when its line looks like one: most that is not HTTP never gets there. */
     struct writing w = {.c = c, .again = c->ring_head, .caller = caller};
-    if (c->slot->requests && http1_request_idle(&c->request)) w.stack = stack_from(caller);
+    if (c->slot->requests && http1_request_idle(&c->request))
+        w.stack = asker_request_stack(c, caller);
     f->parsed = true;
     f->parsed_bytes = total(iov, count);
     f->ring_before = c->ring_head;
@@ -196,6 +198,7 @@ void flow_write_after(struct flow_write *f, const struct iovec *iov, int count, 
         obey(c, verdict);
         if (c->ring_head != f->ring_before) {
             exchange_commit(c, f->ring_before);
+            c->asked_stack = 0;
             connection_sample_some(now);
         }
     }

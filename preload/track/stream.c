@@ -1,6 +1,7 @@
 /* Streams from their request to their end: what each kind of frame means for the exchange, its body and its window. */
 #include "track/stream.h"
 
+#include "track/asker.h"
 #include "track/exchange.h"
 #include "track/flow_inside.h"
 #include "track/worker.h"
@@ -84,7 +85,7 @@ void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outc
 
 static void sent_start(void *ctx) {
     struct stream_feed *f = ctx;
-    if (f->stack == 0) f->stack = stack_from(f->caller);
+    if (f->stack == 0) f->stack = asker_request_stack(f->c, f->caller);
 }
 
 static bool sent_request(void *ctx, uint32_t id, const struct http1_request_head *head,
@@ -102,6 +103,7 @@ static bool sent_request(void *ctx, uint32_t id, const struct http1_request_head
     s->window = t->first_window;
     f->c->start_stack = f->stack;
     f->c->start_tid = thread_tid();
+    f->c->asked_stack = 0;
     exchange_describe(f->c, &s->exchange, head);
     t->uncounted++;
     return true;

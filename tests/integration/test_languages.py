@@ -1,15 +1,18 @@
 #!/usr/bin/python3
 """The caller's line in the caller's language: what a finding shows first is what the interpreter itself said."""
 import ast
+import collections
 import contextlib
 import functools
 import glob
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
@@ -296,29 +299,89 @@ def text_of(result):
     return re.sub(r"\s+", " ", run.stdout)
 
 
+# ---- Node ------------------------------------------------------------------------------------------
+
+NODE_WAYS = ["method", "byname", "posted", "waited", "https", "again", "https-again", "fetch", "socket", "unix"]
+NODE_RUNS = {  # V8's collector at work all the time, and its compilers in other orders than usual
+    "as it likes": [],
+    "collecting": ["--gc-interval=300"],
+    "compacting": ["--stress-compaction", "--gc-interval=1000"],
+    "not optimizing": ["--no-opt"],
+    "one thread collects": ["--single-threaded-gc"],
+}
+
+
 @contextlib.contextmanager
-def no_map(result):
-    """Takes the perf map of a run away when it has been looked at."""
-    try:
+def unix_relay(path, port):
+    """The origin on a Unix socket."""
+
+    def pump(source_end, other):
+        with contextlib.suppress(OSError):
+            while data := source_end.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                near, far = listener.accept()[0], socket.create_connection(("127.0.0.1", port))
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        threading.Thread(target=serve, daemon=True).start()
         yield
-    finally:
-        for process in result.report["processes"]:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"/tmp/perf-{process['pid']}.map")
+        listener.shutdown(socket.SHUT_RDWR)
 
 
-@suite.test("Node: a hint says which switch names its functions, and the switch does")
-def node(scratch):
-    command = harness.need("node")
-    argv = [source("kept.js"), origin.url("http", BIG), str(COUNT)]
-    result = scratch.preloaded([command, *argv])
-    leaks(result)
-    check("--perf-basic-prof --interpreted-frames-native-stack names" in text_of(result), lambda: text_of(result))
-    result = scratch.preloaded([command, "--perf-basic-prof", "--interpreted-frames-native-stack", *argv])
-    with no_map(result):
-        frame = first(leaks(result)[0])
-        equal("language", frame["language"], "javascript")
-        check(frame["file"].startswith("node:") and frame["line"], frame)
+def node_ways(scratch, switches, ways=tuple(NODE_WAYS), count=2):
+    """What is shown first is the line that the program itself says it asks at, though the event loop connects and sends."""
+    path = os.path.join(scratch.directory, "socket")
+    with unix_relay(path, origin.ports["http"]):
+        argv = [harness.need("node"), *switches, source("asked.js"), ",".join(ways), origin.url("http", HUGE).replace("localhost", "127.0.0.1"),
+                origin.url("https", HUGE).replace("localhost", "127.0.0.1"), path, str(count)]
+        result = scratch.preloaded(argv, timeout=90)
+    equal("status, errors", (result.status, result.errors), (0, ""))
+    harness.replays(result.traces)
+    *lines, done = result.output.decode().splitlines()
+    equal("the end", done, "done")
+    expected = {int(line.split()[1]) for line in lines}
+    found = leaks(result, count * len(ways))
+    shown = [first(finding, finding["caller"]) for finding in found]
+    equal("lines", {frame["line"] for frame in shown}, expected)
+    equal("files, languages", {(frame["file"], frame["language"]) for frame in shown}, {(source("asked.js"), "javascript")})
+    equal("objects of each line", {line: sum(f["count"] for f, frame in zip(found, shown) if frame["line"] == line) for line in expected},
+          collections.Counter(int(line.split()[1]) for line in lines))
+
+
+for name, switches in NODE_RUNS.items() if harness.LONG else [("as it likes", [])]:
+    suite.test(f"Node: who asked ({name})", switches)(node_ways)
+
+
+@suite.test("Node: one leak is one finding, whether its function had waited before or not")
+def node_kept(scratch):
+    result = scratch.preloaded([harness.need("node"), source("kept.js"), origin.url("http", BIG), str(COUNT)])
+    equal("status, output, errors", (result.status, result.output, result.errors), (0, b"done\n", ""))
+    found = leaks(result)
+    equal("findings", len(found), 1)
+    frame = first(found[0])
+    equal("frame", (frame["line"], frame["file"], frame["language"]), (marked("kept.js"), source("kept.js"), "javascript"))
+    check("interprets" not in text_of(result), lambda: text_of(result))
+
+
+def node_churn(scratch, switches):
+    """Clean work is not disturbed, whatever the collector and the compilers do meanwhile."""
+    urls = [origin.url(scheme, "/bytes/3000") for scheme in ("http", "https")]
+    result = scratch.preloaded([harness.need("node"), *switches, source("churn.js"), *urls, "5"], timeout=120)
+    equal("status, output, errors", (result.status, result.output, result.errors), (0, b"true 3000\n", ""))
+    harness.no_error(result.report)
+    equal("opened", result.report["totals"]["bodies"]["opened"], 3 * 7 * 5)
+
+
+for name, switches in {**NODE_RUNS, "collected by the program": ["--expose-gc"]}.items() if harness.LONG else [("collecting", NODE_RUNS["collecting"])]:
+    suite.test(f"Node: clean requests ({name})", switches)(node_churn)
 
 
 # ---- Java ------------------------------------------------------------------------------------------

@@ -77,6 +77,25 @@ START_TEST(a_call_returns_behind_the_patch) {
 }
 END_TEST
 
+/* As SSL_ctrl of OpenSSL 3.2 and later: lea rax,[rdi+1]; jmp to the function behind it: lea rax,[rax+rax]; ret */
+START_TEST(a_function_that_goes_on_in_another_one) {
+    static const uint8_t tail[] = {0x48, 0x8d, 0x47, 1, 0xe9, 7, 0, 0, 0};
+    static const uint8_t tail_short[] = {0x48, 0x8d, 0x47, 1, 0xeb, 10};
+    static const uint8_t other[] = {0x48, 0x8d, 0x04, 0x00, 0xc3};
+    size_t failed;
+    struct patch_function f[] = {put(16, tail, sizeof tail, hook),
+                                 put(64, tail_short, sizeof tail_short, hook)};
+    put(32, other, sizeof other, hook);
+    put(80, other, sizeof other, hook);
+    ck_assert_ptr_null(patch_functions(f, 2, &failed));
+    for (size_t i = 0; i < 2; i++) {
+        real = (function *)f[i].real;
+        ck_assert_int_eq(call(i ? 64 : 16, 4), 1010);
+        ck_assert_int_eq(real(4), 10);
+    }
+}
+END_TEST
+
 START_TEST(what_cannot_be_moved_keeps_all_as_they_are) {
     static const struct {
         const uint8_t *code;
@@ -103,6 +122,7 @@ int main(void) {
     tcase_add_test(tests, a_conditional_jump_leads_where_it_led);
     tcase_add_test(tests, a_plain_beginning_is_moved);
     tcase_add_test(tests, a_call_returns_behind_the_patch);
+    tcase_add_test(tests, a_function_that_goes_on_in_another_one);
     tcase_add_test(tests, what_cannot_be_moved_keeps_all_as_they_are);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

@@ -154,6 +154,18 @@ bool frame_has_names(const void *pc, struct frame_text file, struct frame_text f
     return frame && name_is(frame->file, cut(file)) && name_is(frame->function, cut(function));
 }
 
+static struct frame_text text_at(uint32_t offset) {
+    const struct name *name = offset ? name_at(offset) : NULL;
+    return name ? (struct frame_text){name->bytes, name->size} : (struct frame_text){"", 0};
+}
+
+struct frame_names frame_names(const void *pc) {
+    const struct frame *frame = frame_of(pc);
+    if (!frame) return (struct frame_names){TRACE_LANGUAGE_NATIVE, {"", 0}, {"", 0}};
+    return (struct frame_names){(enum trace_language)frame->language, text_at(frame->file),
+                                text_at(frame->function)};
+}
+
 static uint32_t name_in_trace(uint32_t offset) {
     if (offset == 0) return 0;
     struct name *name = name_at(offset);

@@ -33,6 +33,12 @@ void *frame_counter(enum trace_language language, struct frame_text file,
                     struct frame_text function, uint32_t line);
 /* Whether a counter (frame_is) stands for these names, whatever its line. Cheap. */
 bool frame_has_names(const void *pc, struct frame_text file, struct frame_text function);
+/* What a counter (frame_is) stands for. */
+struct frame_names {
+    enum trace_language language;
+    struct frame_text file, function;
+};
+struct frame_names frame_names(const void *pc);
 /* As the trace has it; interns the names there. */
 struct trace_frame frame_for_trace(const void *pc);
 /* Ids that were told before belong to another trace: a new one begins. */

@@ -6,6 +6,7 @@
 
 #include "record/gate.h"
 #include "record/interpreter/java.h"
+#include "record/interpreter/javascript.h"
 #include "record/interpreter/php.h"
 #include "record/interpreter/python.h"
 #include "record/interpreter/ruby.h"
@@ -18,6 +19,7 @@ struct found {
     struct ruby ruby;
     struct php php;
     struct java java;
+    struct javascript javascript;
 };
 
 /* What was found lives in one of two places, taken in turns, so that a stack that is being taken keeps what it began with. */
@@ -58,6 +60,8 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
         f->language = TRACE_LANGUAGE_PHP;
     else if (java_find(&f->java, &image, f->start, f->end))
         f->language = TRACE_LANGUAGE_JAVA;
+    else if (javascript_find(&f->javascript, &image))
+        f->language = TRACE_LANGUAGE_JAVASCRIPT;
     else
         return 0;
     return 1;
@@ -67,7 +71,8 @@ static bool is_same(const struct found *a, const struct found *b) {
     return a->start == b->start && a->end == b->end && a->language == b->language &&
            a->python.code_type == b->python.code_type &&
            a->python.thread_state == b->python.thread_state && a->ruby.frames == b->ruby.frames &&
-           a->php.globals == b->php.globals && a->java.structs == b->java.structs;
+           a->php.globals == b->php.globals && a->java.structs == b->java.structs &&
+           a->javascript.trace == b->javascript.trace;
 }
 
 /* As a rule nothing has changed: then whoever is taking a stack goes on with what he has. */
@@ -128,14 +133,57 @@ static uint32_t frames_of(const struct found *f, bool inside, void **counters, u
     }
 }
 
+bool interpreter_is_platform(const void *pc) {
+    static const struct {
+        enum trace_language language;
+        const char *prefix; /* of the file, of Java of the function */
+    } platforms[] = {
+        {TRACE_LANGUAGE_JAVASCRIPT, "node:"}, {TRACE_LANGUAGE_JAVA, "java."},
+        {TRACE_LANGUAGE_JAVA, "javax."},      {TRACE_LANGUAGE_JAVA, "jdk."},
+        {TRACE_LANGUAGE_JAVA, "sun."},        {TRACE_LANGUAGE_JAVA, "com.sun."},
+    };
+    const struct frame_names names = frame_names(pc);
+    for (size_t i = 0; i < sizeof platforms / sizeof *platforms; i++) {
+        const struct frame_text *text =
+            names.language == TRACE_LANGUAGE_JAVA ? &names.function : &names.file;
+        const size_t n = strlen(platforms[i].prefix);
+        if (platforms[i].language == names.language && text->size >= n &&
+            memcmp(text->bytes, platforms[i].prefix, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The runtime's own libraries lie between what is called and who asked for it, a hundred frames at times: where there is not room
+ * for all, the program's are kept, and of the others the innermost.
+ */
+static uint32_t keep_own(void **counters, uint32_t n, uint32_t most) {
+    uint32_t own = 0, kept = 0;
+    if (n <= most) return n;
+    for (uint32_t i = 0; i < n; i++)
+        own += !interpreter_is_platform(counters[i]);
+    uint32_t others = own < most ? most - own : 0;
+    for (uint32_t i = 0; i < n && kept < most; i++) {
+        if (interpreter_is_platform(counters[i])) {
+            if (others == 0) continue;
+            others--;
+        }
+        counters[kept++] = counters[i];
+    }
+    return kept;
+}
+
 static uint32_t splice(const struct found *f, void **pcs, uint32_t n, uint32_t most) {
     void *inside[TRACE_STACK_DEPTH_MAX], *outside[TRACE_STACK_DEPTH_MAX];
     const struct part part =
         f->language == TRACE_LANGUAGE_JAVA ? part_of_java(&f->java, pcs, n) : part_of(f, pcs, n);
-    const uint32_t count = frames_of(f, part.first < part.last, inside, most);
+    uint32_t count = frames_of(f, part.first < part.last, inside,
+                               f->language == TRACE_LANGUAGE_JAVA ? TRACE_STACK_DEPTH_MAX : most);
     if (count == 0) return n;
     /* Of what it called, half the room at most: the code that asked for it is what a report wants. */
     const uint32_t kept = part.first < most / 2 ? part.first : most / 2;
+    if (f->language == TRACE_LANGUAGE_JAVA) count = keep_own(inside, count, most - kept);
     const uint32_t taken = count < most - kept ? count : most - kept;
     const uint32_t left = most - kept - taken;
     const uint32_t behind = n - part.last < left ? n - part.last : left;
@@ -145,9 +193,23 @@ static uint32_t splice(const struct found *f, void **pcs, uint32_t n, uint32_t m
     return kept + taken + behind;
 }
 
-uint32_t interpreter_splice(void **pcs, uint32_t n, uint32_t most) {
+static const struct found *here(void) {
     if (__builtin_expect(!__atomic_load_n(&looked, __ATOMIC_RELAXED), 0)) look();
-    const struct found *f = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&found, __ATOMIC_ACQUIRE);
+}
+
+uint32_t interpreter_stack(void **pcs, uint32_t most) {
+    void *all[TRACE_STACK_DEPTH_MAX];
+    const struct found *f = here();
+    if (__builtin_expect(f == NULL, 1) || f->language != TRACE_LANGUAGE_JAVASCRIPT) return 0;
+    const uint32_t n = javascript_frames(&f->javascript, all, TRACE_STACK_DEPTH_MAX);
+    const uint32_t kept = keep_own(all, n, most);
+    memcpy(pcs, all, kept * sizeof *pcs);
+    return kept;
+}
+
+uint32_t interpreter_splice(void **pcs, uint32_t n, uint32_t most) {
+    const struct found *f = here();
     if (__builtin_expect(f == NULL, 1)) return n;
     return splice(f, pcs, n, most < TRACE_STACK_DEPTH_MAX ? most : TRACE_STACK_DEPTH_MAX);
 }

@@ -18,6 +18,13 @@
 uint32_t interpreter_splice(void **pcs, uint32_t n, uint32_t most);
 /* The last stack was taken without one, and none has come since: frames are what the native stack says. */
 bool interpreter_is_absent(void);
+/*
+ * The frames of a thread whose native stack has nothing to add: in Node all of it is Node's own, and an unwinder takes long for code
+ * that was compiled while it ran. 0: it has to be taken.
+ */
+uint32_t interpreter_stack(void **pcs, uint32_t most);
+/* Whether a frame (frame_is) is the runtime's own code and not the program's: a script of Node's, a class of the JDK's. */
+bool interpreter_is_platform(const void *pc);
 /* Modules came or went: they are looked at again with the next stack. */
 void interpreter_forget(void);
 

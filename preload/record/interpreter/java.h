@@ -96,15 +96,6 @@ void *java_method_frame(const struct java_walk *, uintptr_t method, int32_t bci)
 /* The place of bcp in its bytecode; -1: it lies elsewhere, or there is no such method. */
 int32_t java_method_place(const struct java_walk *, uintptr_t method, uintptr_t bcp);
 
-/*
- * java_known.c: what was found before, by a hash of all that it depends on. A value is never torn: the two words of an entry must
- * agree. 0 is not to be kept.
- */
-uint64_t java_known_hash(uint64_t hash, uint64_t value);
-uint64_t java_known_bytes(uint64_t hash, struct frame_text bytes);
-uint64_t java_known_find(uint64_t hash); /* 0: nothing */
-void java_known_keep(uint64_t hash, uint64_t value);
-
 /* java_line.c, pure but for reading: a number of up to five bytes at *at, which moves on (share/utilities/unsigned5.hpp). */
 bool java_number(const struct memory *, uint32_t version, uintptr_t *at, uint32_t *out);
 /* The line of the bytecode at bci by the table at `at`; 0: none. code_size bounds it. */

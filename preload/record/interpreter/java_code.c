@@ -1,5 +1,6 @@
 /* Code that HotSpot made: which piece of it a return address lies in, and which methods stand there. */
 #include "record/interpreter/java.h"
+#include "record/interpreter/known.h"
 
 #define HEAPS_MOST 16u
 #define HOPS_MOST 65536u
@@ -168,14 +169,14 @@ struct compiled {
 };
 
 static uint64_t frame_hash(const struct compiled *c, uintptr_t pc, uint32_t inlined) {
-    uint64_t hash = java_known_hash(java_known_hash(c->at, c->method), pc);
-    return java_known_hash(hash, (uint64_t)(uint32_t)c->number << 32 | inlined);
+    uint64_t hash = known_hash(known_hash(c->at, c->method), pc);
+    return known_hash(hash, (uint64_t)(uint32_t)c->number << 32 | inlined);
 }
 
 static bool add_known(struct java_walk *w, const struct compiled *c, uintptr_t pc) {
     const uint32_t before = w->count;
     for (uint32_t i = 0; i < INLINED_MOST; i++) {
-        const uint64_t value = java_known_find(frame_hash(c, pc, i));
+        const uint64_t value = known_find(frame_hash(c, pc, i));
         if (value == 0) break;
         if (value & COUNTER_BITS)
             java_add(w, (void *)(uintptr_t)(FRAME_TAG << 48 | (value & COUNTER_BITS)));
@@ -202,8 +203,8 @@ static void add_scopes(struct java_walk *w, const struct compiled *c, uintptr_t 
         void *counter =
             named ? java_method_frame(w, method, bci == 0 ? 0 : (int32_t)(bci - 1)) : NULL;
         java_add(w, counter);
-        java_known_keep(frame_hash(c, pc, i), KNOWN | (scope == 0 ? KNOWN_LAST : 0) |
-                                                  ((uintptr_t)counter & COUNTER_BITS));
+        known_keep(frame_hash(c, pc, i),
+                   KNOWN | (scope == 0 ? KNOWN_LAST : 0) | ((uintptr_t)counter & COUNTER_BITS));
     }
 }
 

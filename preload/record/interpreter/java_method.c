@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "record/interpreter/java.h"
+#include "record/interpreter/known.h"
 
 #define TAG_TEXT 1u    /* JVM_CONSTANT_Utf8 (Java Virtual Machine Specification, table 4.4-A) */
 #define ARRAY_BYTES 4u /* Array<u1>: its length, then these */
@@ -136,15 +137,13 @@ void *java_method_frame(const struct java_walk *w, uintptr_t at, int32_t bci) {
         !read_symbol(w, symbol, &class))
         return NULL;
     /* Methods come and go, and another one may lie at the same address: its names are part of what it is known by. */
-    const uint64_t hash = java_known_bytes(
-        java_known_bytes(java_known_hash(java_known_hash(m.constants, m.pool), (uint32_t)bci),
-                         name),
-        class);
-    const uint64_t known = java_known_find(hash);
+    const uint64_t hash = known_bytes(
+        known_bytes(known_hash(known_hash(m.constants, m.pool), (uint32_t)bci), name), class);
+    const uint64_t known = known_find(hash);
     if (known) return known == KNOWN_HIDDEN ? NULL : (void *)(uintptr_t)known;
     const bool hidden = is_hidden(class);
     void *pc = hidden ? NULL : make_frame(w, &m, class, name, bci);
-    if (pc || hidden) java_known_keep(hash, hidden ? KNOWN_HIDDEN : (uint64_t)(uintptr_t)pc);
+    if (pc || hidden) known_keep(hash, hidden ? KNOWN_HIDDEN : (uint64_t)(uintptr_t)pc);
     return pc;
 }
 

@@ -5,7 +5,7 @@ const kept = [];
 
 function fetchOne(url) {
   return new Promise((resolve) => {
-    http.get(url, (response) => {
+    http.get(url, (response) => { // the request
       kept.push(response);
       resolve();
     });
