@@ -296,20 +296,51 @@ def oversized_frame_of_unknown_kind(talk, stream):
     good(talk, stream)
 
 
-for answer in (oversized, bad_hpack, flood, reused, unasked, continuation, http1, oversized_frame_of_unknown_kind):
-    @suite.test(f"not followed any more: {answer.__name__.replace('_', ' ')}", answer)
-    def bad(scratch, answer):
-        with h2.Peer(answer) as peer:
-            argv = curl("--http2-prior-knowledge", "--max-time", "5", peer.url())
-            bare, result = scratch.bare(argv), scratch.preloaded(argv)
-        equal("status", result.status, bare.status)
-        check(result.output == bare.output, lambda: f"{result.output!r}, bare {bare.output!r}")
-        report = result.report
-        harness.no_alarm(report)
-        blind = findings(report, "blind")
-        # a client that gives up at once has closed before the bytes that cannot be were its to read
-        check(blind or bare.status != 0, lambda: brief(report))
-        harness.replays(result.traces)
+def headers_flood(talk, stream):
+    """Empty ones, each of which says that there is more."""
+    talk.send(h2.frame(h2.HEADERS, 0, stream), *[h2.frame(h2.CONTINUATION, 0, stream)] * 2000)
+
+
+CANNOT_BE = (oversized, bad_hpack, flood, headers_flood, reused, unasked, continuation, http1, oversized_frame_of_unknown_kind)
+FIRM = {  # real clients, each with a word of its own about what it is told
+    "curl": lambda url: curl("--http2-prior-knowledge", "--max-time", "5", url),
+    "nghttp": lambda url: [need("nghttp"), "-n", "-t", "5", url],
+    "Node": lambda url: [need("node"), f"{CLEAN}/http2_gets.js", url, "1"],
+}
+
+
+def undisturbed(scratch, argv):
+    """Status and output are the bare program's, and nothing is found."""
+    bare, result = scratch.bare(argv), scratch.preloaded(argv)
+    equal("status", result.status, bare.status)
+    check(result.output == bare.output, lambda: f"{result.output!r}, bare {bare.output!r}")
+    harness.no_alarm(result.report)
+    harness.replays(result.traces)
+    return bare, result.report
+
+
+for answer in CANNOT_BE:
+    for name in FIRM:
+        @suite.test(f"not followed any more: {answer.__name__.replace('_', ' ')}, by {name}", answer, name)
+        def bad(scratch, answer, name):
+            with h2.Peer(answer) as peer:
+                bare, report = undisturbed(scratch, FIRM[name](peer.url()))
+            # a client that gives up at once has closed before the bytes that cannot be were its to read
+            check(findings(report, "blind") or bare.status != 0, lambda: brief(report))
+
+    @suite.test(f"not followed any more: {answer.__name__.replace('_', ' ')}, taken to the last byte", answer)
+    def blunt(scratch, answer):
+        """By a client that looks at nothing: then it is the recorder alone that has to see it."""
+        def and_closes(talk, stream):
+            answer(talk, stream)
+            raise ConnectionError
+
+        with h2.Peer(and_closes) as peer:
+            argv = [PYTHON, os.path.join(harness.SOURCES, "python", "h2_blunt.py"), str(peer.port)]
+            bare, report = undisturbed(scratch, argv)
+        equal("status", bare.status, 0)
+        equal("connections that are blind", sum(f["count"] for f in findings(report, "blind")), 1)
+        equal("verdict", report["verdict"], "no-leak-seen")
 
 
 # ---- and what may well be ----
