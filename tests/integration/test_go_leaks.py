@@ -197,14 +197,19 @@ def clean_loop(scratch, version):
     """Read and closed, again and again: nothing, and every exchange is counted."""
     rounds = 100000 if harness.LONG else 3000
     argv = [golang.build(version, "default", "leaks"), "loop", origin.base("http"), str(rounds)]
+    origin.clear()
     result = scratch.run(argv, timeout=300)
     harness.not_blind(result.report)
     totals = result.report["totals"]
     equal("bodies", keys(totals["bodies"]), (rounds, rounds, 0, 0, 0))
+    # One, but for those that net/http gives up itself: its writeLoop has 50 ms to say that the request
+    # went out (persistConn.wroteRequest), which on a busy machine it may not get. The origin knows.
+    opened = origin.clear()["http"]["accepts"]
+    check(1 <= opened <= 1 + rounds // 1000, f"{opened} connections")
     equal(
         "connections",
         (totals["connections"]["opened"], totals["connections"]["reused"]),
-        (1, rounds - 1),
+        (opened, rounds - opened),
     )
     equal("findings", [brief(result.report)] if result.report["findings"] else [], [])
     equal("verdict", result.report["verdict"], "clean")
