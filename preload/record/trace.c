@@ -15,9 +15,12 @@
 #include "record/sys.h"
 #include "record/trace_file.h"
 
-/* For another thread that creates the trace: each time, and in all where the program's threads are a runtime's. */
-#define WAIT_MOST_NS 50000000u
-#define WAIT_INSIDE_NS 2000000000u
+/*
+ * For another thread that creates the trace: in all until there is the file, which a slow disk delays, and each time until that
+ * one has looked at the modules, for which it needs the loader's lock, and we may hold that.
+ */
+#define WAIT_FILE_NS 2000000000u
+#define WAIT_MODULES_NS 50000000u
 
 struct trace_map *trace;
 struct trace_map *trace_of_parent;
@@ -232,6 +235,18 @@ static bool create(bool inside) {
     return true;
 }
 
+static void wait_for_file(void) {
+    static uint64_t waited;
+    const uint64_t start = clock_now(), before = __atomic_load_n(&waited, __ATOMIC_RELAXED);
+    uint64_t spent = 0;
+    while ((__atomic_load_n(&state, __ATOMIC_ACQUIRE) & UINT32_MAX) == STATE_CREATING &&
+           !__atomic_load_n(&trace, __ATOMIC_RELAXED) && before + spent < WAIT_FILE_NS) {
+        sys_call(SYS_sched_yield);
+        spent = clock_now() - start;
+    }
+    if (spent) __atomic_fetch_add(&waited, spent, __ATOMIC_RELAXED);
+}
+
 static bool open_trace(bool inside) {
     uint64_t now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     if (now_state == STATE_OPEN) return true;
@@ -246,16 +261,12 @@ static bool open_trace(bool inside) {
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
     if (now_state == creating) return false; /* the handler of a fault on top of the creator */
-    static uint64_t waited;
-    const uint64_t start = clock_now(), before = __atomic_load_n(&waited, __ATOMIC_RELAXED);
-    const uint64_t most = !inside                    ? WAIT_MOST_NS
-                          : before >= WAIT_INSIDE_NS ? 0
-                                                     : WAIT_INSIDE_NS - before;
-    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < most) {
+    wait_for_file();
+    const uint64_t start = clock_now();
+    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < WAIT_MODULES_NS) {
         sys_call(SYS_sched_yield);
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     }
-    if (inside) __atomic_fetch_add(&waited, clock_now() - start, __ATOMIC_RELAXED);
     return now_state == STATE_OPEN;
 }
 

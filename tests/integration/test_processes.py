@@ -146,6 +146,33 @@ def pipeline(scratch):
     equal("bodies", (totals["bodies"]["unclosed"], totals["bodies"]["drained"]), (5, 2))
 
 
+AT_ONCE = """
+import sys, threading, urllib.request
+url, count = sys.argv[1], int(sys.argv[2])
+barrier = threading.Barrier(count)
+def get():
+    barrier.wait()
+    urllib.request.urlopen(url).read()
+threads = [threading.Thread(target=get) for _ in range(count)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def slow_disk(scratch):
+    """Eight threads connect while the first of them makes the trace, which takes 0.3 s: all are seen."""
+    traces = scratch.folder()
+    under = [need("strace"), "-f", "-o", "/dev/null", "-e", "trace=ftruncate", "-e", "inject=ftruncate:delay_enter=300000"]
+    variables = [f"LD_PRELOAD={harness.LIBRARY}", f"HTTPLEAK_OPTIONS=trace={traces}/%p.trace:summary=0"]
+    argv = [*under, "env", *variables, harness.PYTHON, "-c", AT_ONCE, origin.url("http", "/bytes/1000"), "8"]
+    result = scratch.execute(argv, harness.environment(None))
+    equal("status", (result.status, result.output, result.errors), (0, b"", ""))
+    report = harness.report(harness.trace_files(traces))
+    equal("opened", report["totals"]["connections"]["opened"], 8)
+    equal("lost", [process["lost_records"] for process in report["processes"]], [0])
+    harness.no_alarm(report)
+
+
 def make_seconds(scratch, way):
     make = need("make")
     started = time.monotonic()
@@ -191,5 +218,6 @@ suite.test("forks among threads in mid-exchange")(among_threads)
 suite.test("a vfork child's end is not the parent's")(vfork_end)
 suite.test("children=0")(children_option)
 suite.test("a script with several clients")(pipeline)
+suite.test("threads connect while a slow disk makes the trace")(slow_disk)
 suite.test(f"make -j of {SHORT_PROCESSES} short processes")(short_processes)
 suite.main()
