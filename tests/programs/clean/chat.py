@@ -55,7 +55,10 @@ class Meeting:
 
 async def main():
     everybody = Meeting()
-    await asyncio.gather(member("a", everybody), member("b", everybody))
+    # (a member that is refused does not end the other one, whose answer may be on its way)
+    left = await asyncio.gather(member("a", everybody), member("b", everybody), return_exceptions=True)
+    for error in filter(None, left):
+        raise error
 
 
 asyncio.run(main())
