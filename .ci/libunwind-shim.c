@@ -17,14 +17,19 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+void shim_abort(void) __attribute__((noreturn));
 int shim_close(int fd);
 int shim_fstat(int fd, struct stat *st);
 void shim_free(void *memory);
+int shim_getpagesize(void);
+pid_t shim_getpid(void);
 void *shim_malloc(size_t size);
 void *shim_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 int shim_mincore(void *address, size_t length, unsigned char *vector);
@@ -36,9 +41,17 @@ int shim_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *a
 int shim_pthread_mutex_lock(pthread_mutex_t *mutex);
 int shim_pthread_mutex_unlock(pthread_mutex_t *mutex);
 ssize_t shim_read(int fd, void *buffer, size_t size);
+int shim_sigfillset(sigset_t *set);
 int shim_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int shim_stat(const char *path, struct stat *st);
+char *shim_stpcpy(char *to, const char *from);
+int shim_strcmp(const char *a, const char *b);
+char *shim_strcpy(char *to, const char *from);
+char *shim_strerror(int error);
+char *shim_strncpy(char *to, const char *from, size_t size);
+char *shim_strrchr(const char *text, int c);
 long shim_syscall(long number, ...);
+long shim_sysconf(int name);
 void stack_walk_step(uintptr_t cfa, int from_sp, int fp_offset, int plain);
 ssize_t shim_write(int fd, const void *buffer, size_t size);
 
@@ -200,6 +213,76 @@ long shim_syscall(long number, ...) {
     buffer = __builtin_va_arg(arguments, const void *);
     __builtin_va_end(arguments);
     return number == SYS_write ? shim_write((int)fd, buffer, 1) : refuse();
+}
+
+/* ---- what costs every process a look-up of its name, though it is called once on the way to a backtrace, or never ---- */
+
+int shim_getpagesize(void) {
+    return (int)getauxval(AT_PAGESZ);
+}
+
+long shim_sysconf(int name) {
+    return name == _SC_PAGESIZE ? (long)getauxval(AT_PAGESZ) : -1;
+}
+
+#if defined(__x86_64__)
+pid_t shim_getpid(void) {
+    return (pid_t)kernel(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+#else
+pid_t shim_getpid(void) {
+    return getpid();
+}
+#endif
+
+void shim_abort(void) {
+    __builtin_trap();
+}
+
+int shim_sigfillset(sigset_t *set) {
+    for (size_t i = 0; i < sizeof *set; i++)
+        ((volatile unsigned char *)set)[i] = 0xff;
+    return 0;
+}
+
+char *shim_strerror(int error) {
+    static char nothing[1];
+    (void)error;
+    return nothing;
+}
+
+/* Names of files and functions are copied, which nobody asks for. (volatile: the compiler would make calls of these again.) */
+char *shim_stpcpy(char *to, const char *from) {
+    while ((*(volatile char *)to = *from))
+        to++, from++;
+    return to;
+}
+
+char *shim_strcpy(char *to, const char *from) {
+    shim_stpcpy(to, from);
+    return to;
+}
+
+char *shim_strncpy(char *to, const char *from, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        *(volatile char *)&to[i] = *from;
+        from += *from != 0;
+    }
+    return to;
+}
+
+int shim_strcmp(const char *a, const char *b) {
+    while (*a && *a == *b)
+        a++, b++;
+    return (unsigned char)*a - (unsigned char)*b;
+}
+
+char *shim_strrchr(const char *text, int c) {
+    const char *last = NULL;
+    for (;; text++) {
+        if (*text == (char)c) last = text;
+        if (!*text) return (char *)(uintptr_t)last;
+    }
 }
 
 /* The recorder's own takes its place (preload/record/stack_memo.c). */

@@ -30,7 +30,7 @@ static bool is_build_info(uintptr_t at) {
 }
 
 /* A program linked with -buildid= has no note; Go's own linker puts the build information first in some segment of data. */
-bool program_is_go(const struct golang_start *start) {
+__attribute__((cold)) bool program_is_go(const struct golang_start *start) {
     for (size_t i = 0; i < start->header_count; i++) {
         const Elf64_Phdr *p = &start->headers[i];
         if (p->p_type == PT_NOTE && has_note(p, start->bias)) return true;

@@ -31,7 +31,7 @@ static enum golang_state follow(const struct golang_start *start) {
     return good ? GOLANG_FOLLOWED : GOLANG_BLIND;
 }
 
-bool golang_start(const struct golang_start *start) {
+__attribute__((cold)) bool golang_start(const struct golang_start *start) {
     if (!program_is_go(start)) return false;
     golang_program.headers = start->headers;
     golang_program.header_count = start->header_count;

@@ -8,6 +8,7 @@
 #include "interpose/symtab.h"
 #include "patch/function.h"
 #include "record/image.h"
+#include "record/sys.h"
 #include "record/text.h"
 
 /* Names of the table's group openssl that are a TLS object's; the BIO_ ones are everybody's in libcrypto, and hot there. */
@@ -134,8 +135,8 @@ static void find_library(void) {
     if (carried.end - carried.first > LIBRARY_MOST) carried.end = carried.first;
 }
 
-void carried_init(const struct link_map *program, const ElfW(Phdr) * headers, size_t count,
-                  const struct link_map *library) {
+SYS_COLD void carried_init(const struct link_map *program, const ElfW(Phdr) * headers, size_t count,
+                           const struct link_map *library) {
     struct source source = {0};
     if (!program || !library || !headers) return;
     image_read(&source.exported, program->l_addr, program->l_ld);

@@ -5,6 +5,7 @@
 #include "interpose/carried.h"
 #include "interpose/node.h"
 #include "interpose/real.h"
+#include "record/sys.h"
 #include "track/process.h"
 
 /* Neither is everywhere: musl has no on_exit, and passes nothing to constructors. */
@@ -12,7 +13,7 @@ extern int on_exit(void (*)(int, void *), void *) __attribute__((weak));
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
 /* glibc runs this after our destructor, and it alone tells what main returned. */
-static void init_status(int status, void *unused) {
+SYS_COLD static void init_status(int status, void *unused) {
     (void)unused;
     process_exiting(status, true);
 }

@@ -15,7 +15,9 @@ static const char relocation_target;
 static const char *volatile relocation_probe = &relocation_target;
 
 /* The loader's list of modules: the program, ours, and the last one of those that the program started with. */
-static struct link_map *program_map, *recorder_map, *last_initial_map;
+static SYS_EARLY struct link_map *program_map;
+static SYS_EARLY struct link_map *recorder_map;
+static SYS_EARLY struct link_map *last_initial_map;
 
 bool real_relocated(void) {
     return relocation_probe == &relocation_target;
@@ -141,11 +143,11 @@ __attribute__((cold)) const char *real_library_path(void) {
     return map && map->l_name ? map->l_name : "";
 }
 
-const struct link_map *real_program_map(void) {
+SYS_COLD const struct link_map *real_program_map(void) {
     return program_map;
 }
 
-const struct link_map *real_recorder_map(void) {
+SYS_COLD const struct link_map *real_recorder_map(void) {
     return recorder_map;
 }
 

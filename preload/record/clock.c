@@ -8,7 +8,7 @@
 #include "record/sys.h"
 
 typedef int (*clock_function)(clockid_t, struct timespec *);
-static clock_function vdso_clock;
+static SYS_EARLY clock_function vdso_clock;
 static clockid_t precise = CLOCK_MONOTONIC;
 
 struct vdso {
@@ -58,9 +58,9 @@ static void vdso_open(struct vdso *v, const Elf64_Ehdr *elf) {
     }
 }
 
-static uintptr_t vdso_address;
+static SYS_EARLY uintptr_t vdso_address;
 
-void clock_know_vdso(uintptr_t elf) {
+SYS_COLD void clock_know_vdso(uintptr_t elf) {
     vdso_address = elf;
 }
 
@@ -103,6 +103,7 @@ uint64_t clock_coarse(void) {
     return clock_read(CLOCK_MONOTONIC_COARSE);
 }
 
-uint64_t clock_realtime(void) {
-    return clock_read(CLOCK_REALTIME);
+SYS_COLD void clock_first(uint64_t *now, uint64_t *realtime) {
+    *now = clock_read(CLOCK_MONOTONIC);
+    *realtime = clock_read(CLOCK_REALTIME);
 }

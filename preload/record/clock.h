@@ -20,7 +20,7 @@ uint64_t clock_now(void);
 void clock_forgo_counter(void);
 /* CLOCK_MONOTONIC_COARSE in ns: 1 to 4 ms behind at most; about 5 ns. */
 uint64_t clock_coarse(void);
-/* CLOCK_REALTIME in ns. */
-uint64_t clock_realtime(void);
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in ns, together. */
+void clock_first(uint64_t *now, uint64_t *realtime);
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-void image_read(struct image *image, uintptr_t base, const ElfW(Dyn) * dynamic) {
+__attribute__((cold)) void image_read(struct image *image, uintptr_t base,
+                                      const ElfW(Dyn) * dynamic) {
     *image = (struct image){.base = base};
     for (const ElfW(Dyn) *d = dynamic; d && d->d_tag != DT_NULL; d++) {
         /* glibc relocates these addresses in place, other loaders (and the vDSO) leave them as they
@@ -22,7 +23,7 @@ void image_read(struct image *image, uintptr_t base, const ElfW(Dyn) * dynamic) 
     }
 }
 
-uint32_t image_hash(const char *name) {
+__attribute__((cold)) uint32_t image_hash(const char *name) {
     uint32_t h = 5381;
     for (; *name; name++)
         h = h * 33 + (uint8_t)*name;
@@ -75,7 +76,7 @@ static const ElfW(Sym) *
     }
 }
 
-static const ElfW(Sym) *
+__attribute__((cold)) static const ElfW(Sym) *
     find(const struct image *image, const char *name, uint32_t hash, bool data) {
     if (!image->symbols || !image->strings) return NULL;
     if (image->gnu_hash) return find_gnu(image, name, hash, data);
@@ -95,7 +96,8 @@ void *image_find_data(const struct image *image, const char *name) {
     return symbol_address(image, find(image, name, image_hash(name), true));
 }
 
-void *image_find_sized(const struct image *image, const char *name, size_t *size) {
+__attribute__((cold)) void *image_find_sized(const struct image *image, const char *name,
+                                             size_t *size) {
     const ElfW(Sym) *symbol = find(image, name, image_hash(name), false);
     if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return NULL;
     *size = symbol->st_size;

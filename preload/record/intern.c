@@ -186,7 +186,7 @@ struct stack_key {
         inside; /* of a handler in a program that owns the thread pointer: the loader is out of reach */
 };
 
-const struct module_source *module_source;
+SYS_EARLY const struct module_source *module_source;
 
 static uint32_t frame_module(const struct stack_key *k, uintptr_t pc, uint64_t *base) {
     const uint32_t id = module_lookup(pc, base);

@@ -125,7 +125,7 @@ static void opened(void) {
     module_scan();
 }
 
-void module_use_loader(void) {
+SYS_COLD void module_use_loader(void) {
     static const struct module_source loader = {.opened = opened, .missed = missed};
     module_source = &loader;
 }

@@ -68,7 +68,7 @@ static uint32_t module_path(const char *name, bool is_main) {
     char path[TRACE_STRING_MAX + 1];
     struct text t = TEXT_ON(path);
     if (is_main) {
-        text_put(&t, trace_process.exe);
+        text_put(&t, trace_exe);
     } else {
         /*
          * Relative to the working directory that it was loaded in: the first one is the best guess.

@@ -7,6 +7,7 @@
 #include "record/interpreter/interpreter.h"
 #include "record/options.h"
 #include "record/stack_memo.h"
+#include "record/sys.h"
 
 #define OWN_FRAMES_MOST                                                                            \
     16u /* of the recorder, between the program and here, thread trampoline included */
@@ -21,7 +22,7 @@ static uint32_t backtrace(void **pcs, uint32_t n) {
     return got > 0 ? (uint32_t)got : 0;
 }
 
-enum trace_unwinder stack_unwinder(void) {
+SYS_COLD enum trace_unwinder stack_unwinder(void) {
     return TRACE_UNWINDER_LIBUNWIND;
 }
 
@@ -53,7 +54,7 @@ static __attribute__((noinline)) uint32_t backtrace(void **pcs, uint32_t n) {
     return w.count;
 }
 
-enum trace_unwinder stack_unwinder(void) {
+SYS_COLD enum trace_unwinder stack_unwinder(void) {
     return TRACE_UNWINDER_LIBGCC;
 }
 

@@ -15,9 +15,10 @@
  * What standard error was when we came; a program may close it and get the number 2 for its own
  * data.
  */
-static bool stderr_known, stderr_usable; /* single variables lie together: one page fault for all */
-static dev_t stderr_device;
-static ino_t stderr_inode;
+static SYS_EARLY bool stderr_known;
+static SYS_EARLY bool stderr_usable;
+static SYS_EARLY dev_t stderr_device;
+static SYS_EARLY ino_t stderr_inode;
 static bool confined;
 
 void *sys_memory(size_t size) {

@@ -129,9 +129,11 @@ uint64_t text_u64(const char *s, const char **end) {
     return n;
 }
 
-const char *text_base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+__attribute__((cold)) const char *text_base_name(const char *path) {
+    const char *name = path;
+    for (; *path; path++)
+        if (*path == '/') name = path + 1;
+    return name;
 }
 
 void text_put_error(struct text *t, int error) {

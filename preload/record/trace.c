@@ -45,14 +45,18 @@ __attribute__((cold)) static void remember_argv(int argc, char **argv) {
         return;
     }
     for (int i = 0; i < argc && argv[i]; i++) {
-        const size_t length = strlen(argv[i]), room = sizeof p->argv - p->argv_size;
+        const size_t room = sizeof p->argv - p->argv_size;
+        size_t length = 0;
+        while (argv[i][length]) /* strlen is in no page that was touched */
+            length++;
         if (room == 0) {
             p->argv_truncated = 1;
             break;
         }
         const size_t take = length < room - 1 ? length : room - 1;
         if (take < length) p->argv_truncated = 1;
-        memcpy(p->argv + p->argv_size, argv[i], take);
+        for (size_t k = 0; k < take; k++)
+            p->argv[p->argv_size + k] = argv[i][k];
         p->argv[p->argv_size + take] = 0;
         p->argv_size += (uint32_t)take + 1;
     }
@@ -65,16 +69,17 @@ __attribute__((cold)) static void remember_argv(int argc, char **argv) {
 static void remember_exe(void) {
     static const char deleted[] = " (deleted)";
     struct trace_process *p = &trace_process;
-    if (p->exe[0]) return;
-    long n = sys_call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", p->exe, sizeof p->exe - 1);
+    if (p->exe_known) return;
+    p->exe_known = true;
+    long n = sys_call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", trace_exe, sizeof trace_exe - 1);
     if (n <= 0) { /* no /proc: the name that it was called by */
-        struct text t = TEXT_ON(p->exe);
+        struct text t = TEXT_ON(trace_exe);
         text_put(&t, p->argv);
         return;
     }
     const long tail = sizeof deleted - 1;
-    if (n > tail && memcmp(p->exe + n - tail, deleted, (size_t)tail) == 0) n -= tail;
-    p->exe[n] = 0;
+    if (n > tail && memcmp(trace_exe + n - tail, deleted, (size_t)tail) == 0) n -= tail;
+    trace_exe[n] = 0;
 }
 
 /* Cold, as all that runs at the start: such code lies together, in the pages that the loader has touched. */
@@ -84,11 +89,10 @@ __attribute__((cold)) void trace_prepare(int argc, char **argv) {
     p->argv_size = p->argv_truncated =
         0; /* the rest is zero: each page touched costs the start-up a fault */
     p->forked_ns = 0;
-    p->exe[0] = 0;
+    p->exe_known = false;
     p->pid = (uint32_t)sys_getpid();
     p->ppid = (uint32_t)sys_getppid();
-    p->started_ns = clock_now();
-    p->started_realtime_ns = clock_realtime();
+    clock_first(&p->started_ns, &p->started_realtime_ns);
     remember_argv(argc, argv);
     /* Out of reach ("(unreachable)...") or removed: no name. */
     long n = sys_call(SYS_getcwd, p->directory, sizeof p->directory);
@@ -97,7 +101,7 @@ __attribute__((cold)) void trace_prepare(int argc, char **argv) {
 
 const char *trace_program(void) {
     remember_exe();
-    return text_base_name(trace_process.exe);
+    return text_base_name(trace_exe);
 }
 
 static void put_text(char *to, size_t size, const char *text) {
@@ -142,7 +146,7 @@ static void fill_header(struct trace_header *h, const struct trace_file *file) {
     h->record_argv = options.record_argv;
     h->last_moment_ns = h->created_ns;
     memcpy(h->recorder_version, HTTPLEAK_VERSION, sizeof HTTPLEAK_VERSION);
-    memcpy(h->exe, p->exe, sizeof h->exe);
+    memcpy(h->exe, trace_exe, sizeof h->exe);
     h->argv_size = options.record_argv ? p->argv_size : first;
     h->argv_truncated = h->argv_size == p->argv_size && p->argv_truncated;
     memcpy(h->argv, p->argv, h->argv_size);

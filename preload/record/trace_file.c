@@ -25,7 +25,8 @@
 int trace_file_advice = MADV_POPULATE_WRITE;
 char trace_path[TRACE_FILE_PATH_MAX];
 /* No greater alignment: it shall lie by the small variables, since each page that the start touches is a fault. */
-struct trace_process trace_process __attribute__((aligned(8)));
+SYS_EARLY struct trace_process trace_process __attribute__((aligned(8)));
+char trace_exe[sizeof((struct trace_header *)0)->exe];
 
 /* Only one thread creates a trace; a thread's stack may be as small as 16 KiB. */
 static char buffer[32768] __attribute__((aligned(8)));
@@ -85,8 +86,7 @@ static void put_part(struct text *t, const char *s, size_t most) {
 }
 
 bool trace_file_name(struct text *t, const char *directory, unsigned suffix) {
-    const struct trace_file_naming of = {trace_process.exe[0] ? trace_process.exe
-                                                              : trace_process.argv,
+    const struct trace_file_naming of = {trace_exe[0] ? trace_exe : trace_process.argv,
                                          trace_process.pid, directory};
     return trace_file_name_of(t, &of, suffix);
 }

@@ -13,7 +13,7 @@
 #endif
 
 /*
- * What is known of the process from its start; exe from the first trace_open or trace_program on.
+ * What is known of the process from its start; trace_exe from the first trace_open or trace_program on.
  */
 struct trace_process {
     uint32_t pid, ppid;
@@ -21,12 +21,13 @@ struct trace_process {
     uint32_t unwinder; /* enum trace_unwinder */
     uint32_t go_state; /* enum trace_go; the texts stay where they are */
     const char *go_version, *go_reason;
-    char exe[sizeof((struct trace_header *)0)->exe];
+    bool exe_known; /* trace_exe; not among these, which every start writes */
     char argv[sizeof((struct trace_header *)0)->argv];
     uint32_t argv_size, argv_truncated;
     char directory[1024]; /* working directory, "" if it has no name */
 };
 extern struct trace_process trace_process;
+extern char trace_exe[sizeof((struct trace_header *)0)->exe];
 
 struct trace_file {
     uint8_t *base;

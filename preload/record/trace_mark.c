@@ -29,8 +29,8 @@ static void fill(struct trace_header *h, const struct trace_mark *m) {
     trace_region_layout(h->regions, h->file_size);
     h->pid = m->pid;
     h->ppid = m->ppid;
-    h->started_ns = h->created_ns = h->last_moment_ns = clock_now();
-    h->started_realtime_ns = clock_realtime();
+    clock_first(&h->started_ns, &h->started_realtime_ns);
+    h->created_ns = h->last_moment_ns = h->started_ns;
     h->process_start_ticks = trace_file_start_ticks(m->pid);
     h->stack_depth = options.stack_depth;
     h->record_paths = options.record_paths;

@@ -25,16 +25,16 @@
 #include "track/wait.h"
 #include "track/worker.h"
 
-bool process_active;
+SYS_EARLY bool process_active;
 bool process_restricted;
 uint32_t process_generation;
 const char *process_recorder = "";
 
 volatile uint32_t process_fork_mark[1024] __attribute__((aligned(4096)));
 
-static int process_pid;
-static int end_status;
-static bool end_status_known;
+static SYS_EARLY int process_pid;
+static SYS_EARLY int end_status;
+static SYS_EARLY bool end_status_known;
 
 /* ---- start ---- */
 
@@ -99,10 +99,10 @@ __attribute__((cold)) void process_init(int argc, char **argv, char **envp, cons
     if (!options.children && *recorder && has_recorder(sys_getppid(), recorder)) return;
 
     sys_remember_stderr();
-    process_pid = sys_getpid();
     clock_know_vdso(getauxval(AT_SYSINFO_EHDR));
     module_use_loader();
     trace_prepare(argc, argv);
+    process_pid = (int)trace_process.pid;
     trace_process.unwinder = stack_unwinder();
     process_active = true;
 }
@@ -178,7 +178,7 @@ static void header_end(struct trace_header *header, enum trace_end end, uint64_t
     __atomic_store_n(&header->end, end, __ATOMIC_RELEASE);
 }
 
-void process_exiting(int status, bool known) {
+SYS_COLD void process_exiting(int status, bool known) {
     if (!process_active) return;
     process_check_fork();
     struct trace_map *t = trace;

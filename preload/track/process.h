@@ -26,7 +26,7 @@ void process_init(int argc, char **argv, char **envp, const char *recorder);
 extern volatile uint32_t process_fork_mark[];
 void process_fork_seen(void);
 /* First thing wherever it matters: notices a fork that no wrapper saw. About 1 ns. */
-static inline void process_check_fork(void) {
+__attribute__((always_inline)) static inline void process_check_fork(void) {
     if (trace && __builtin_expect(process_fork_mark[0] == 0, 0)) process_fork_seen();
 }
 /* Before a trace is made: false in a vfork child. */
