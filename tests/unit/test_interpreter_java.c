@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "record/interpreter/java.h"
+#include "tests/unit/suite.h"
 
 static struct frame_text text(const char *s) {
     return (struct frame_text){s, strlen(s)};
@@ -445,10 +446,5 @@ int main(void) {
     tcase_add_test(tests, java_with_wild_pointers_never_faults);
 #endif
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "record/trace.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
 #include "trace/replay.h"
 #include "track/managed.h"
@@ -229,10 +230,5 @@ int main(void) {
     tcase_add_test(tests, collected_without_end);
     tcase_add_test(tests, threads_count_exactly);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
