@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/unit/suite.h"
+
 #if HAVE_PRIVATE_LIBUNWIND && defined(__x86_64__)
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
-
-#include "tests/unit/suite.h"
 
 static int last_depth;
 
