@@ -48,7 +48,7 @@ static void body_leave(struct managed_body *b) {
 static void give_slot(uint32_t index) {
     struct trace_body *slot = &trace->bodies[index];
     slot_begin(&slot->seq);
-    slot->state = TRACE_BODY_FREE;
+    SLOT_PUT(slot->state, TRACE_BODY_FREE);
     slot_end(&slot->seq);
     slot_give(TRACE_REGION_BODY, index);
 }
@@ -109,12 +109,12 @@ static void fill(const struct managed_body *b, const struct managed_exchange *e,
                  uint32_t connection, const struct managed_response *response, uint64_t now) {
     struct trace_body *slot = slot_of(b);
     slot_begin(&slot->seq);
-    slot->id = b->id;
+    SLOT_PUT(slot->id, b->id); /* an end of the slot's last body may look who is here */
     slot->connection_id = b->connection;
     slot->connection_slot = connection;
     slot->site = e->site;
     slot->request_stack = e->stack;
-    slot->flags = flags_of(e, response);
+    SLOT_PUT(slot->flags, flags_of(e, response));
     slot->method = e->method;
     slot->path = e->path;
     slot->status = (uint16_t)response->status;
@@ -123,14 +123,14 @@ static void fill(const struct managed_body *b, const struct managed_exchange *e,
     slot->requested_ns = e->time_ns;
     slot->opened_ns = now;
     slot->expected = response->expected;
-    slot->handle = b->key;
+    SLOT_PUT(slot->handle, b->key);
     slot->asker_goid = e->goid;
     slot->stream_id = response->stream_id;
     slot->window = TRACE_UNKNOWN;
     slot->reader_tid = (uint32_t)e->goid;
     slot->progress_ns = now;
     slot->bursts = 1;
-    slot->state = TRACE_BODY_OPEN;
+    SLOT_PUT(slot->state, TRACE_BODY_OPEN);
     slot_end(&slot->seq);
 }
 
@@ -215,7 +215,7 @@ static void remember(struct trace_site *site, const struct trace_body *slot, uin
     site->sample_method = slot->method;
     site->sample_path = slot->path;
     site->sample_status = slot->status;
-    site->sample_bytes_read = slot->bytes_read;
+    site->sample_bytes_read = __atomic_load_n(&slot->bytes_read, __ATOMIC_RELAXED);
     site->sample_expected = slot->expected;
 }
 
@@ -248,7 +248,7 @@ static void count_end(const struct trace_body *slot, enum managed_outcome outcom
     struct trace_event event = {.type = types[outcome],
                                 .flags = TRACE_EVENT_EXCHANGE,
                                 .object = slot->id,
-                                .a = slot->bytes_read,
+                                .a = __atomic_load_n(&slot->bytes_read, __ATOMIC_RELAXED),
                                 .b = slot->max_stall_ns};
     managed_note(&event, slot->connection_id, now, goid);
 }
@@ -294,11 +294,11 @@ void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now) {
 
 void managed_body_collected(const struct trace_connection *connection, uint64_t now) {
     const uint64_t index = connection->body_slot - 1u;
-    if (connection->body_slot == 0 || index >= trace->header->regions[TRACE_REGION_BODY].used)
-        return;
+    if (connection->body_slot == 0 || index >= trace->body_limit) return;
     const struct trace_body *slot = &trace->bodies[index];
     /* Nobody but its connection can end it: no handle leads there any more. */
-    if (slot->id != connection->body_id || slot->state != TRACE_BODY_OPEN ||
+    if (__atomic_load_n(&slot->id, __ATOMIC_RELAXED) != connection->body_id ||
+        __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != TRACE_BODY_OPEN ||
         !(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED))
         return;
     count_end(slot, MANAGED_DISCARDED, false, 0, now);
@@ -322,7 +322,8 @@ static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid
 
 void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
     if (!managed_context_has(index, context)) return;
-    struct managed_body *b = managed_pin_key(&bodies, trace->bodies[index].handle);
+    struct managed_body *b =
+        managed_pin_key(&bodies, __atomic_load_n(&trace->bodies[index].handle, __ATOMIC_RELAXED));
     const bool mine = b && b->slot == index && managed_context_has(index, context);
     if (mine) gone(b, MANAGED_DISCARDED, goid);
     if (b) body_leave(b);
@@ -355,7 +356,7 @@ static void progress(struct managed_body *b, uint64_t bytes, uint32_t under_way,
     slot->attempt_ns = now;
     slot->attempts_now = under_way;
     if (bytes) {
-        slot->bytes_read += bytes;
+        SLOT_PUT(slot->bytes_read, slot->bytes_read + bytes); /* a cancel may end the body now */
         slot->reads++;
         if (slot->reads > 1 && now > slot->progress_ns && now - slot->progress_ns >= BURST_PAUSE_NS)
             slot->bursts++;

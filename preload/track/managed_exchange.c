@@ -18,8 +18,8 @@ static void first_exchange(struct managed_connection *c, uint32_t host,
     struct trace_connection *slot = connection_slot(c);
     struct trace_map *t = trace;
     slot_begin(&slot->seq);
-    if (slot->connect_stack == 0) slot->connect_stack = request->stack;
-    slot->host = host;
+    if (slot->connect_stack == 0) SLOT_PUT(slot->connect_stack, request->stack);
+    SLOT_PUT(slot->host, host);
     slot->site = intern_site(host, slot->connect_stack);
     slot_end(&slot->seq);
     const uint32_t workers[] = {__atomic_load_n(&c->reader, __ATOMIC_ACQUIRE),

@@ -115,7 +115,7 @@ uint32_t managed_host_of(struct managed_connection *c, struct managed_text autho
     if (intern_string_is((uint32_t)(last >> 32), authority.bytes, authority.size))
         return (uint32_t)last;
     if (authority.size > NAME_MOST + 6 || !split(authority, &name, &port))
-        return connection_slot(c)->host;
+        return __atomic_load_n(&connection_slot(c)->host, __ATOMIC_RELAXED);
     const uint32_t id = host(c, lower(authority.bytes, name), port ? port : c->port);
     const uint64_t both = (uint64_t)intern_string(authority.bytes, authority.size) << 32 | id;
     __atomic_store_n(&c->authority_host, both, __ATOMIC_RELEASE);

@@ -52,8 +52,9 @@ void managed_worker_start(struct managed_worker *w, enum trace_worker_role role,
     __atomic_store_n(role == TRACE_ROLE_WRITER ? &c->writer : &c->reader, index + 1,
                      __ATOMIC_SEQ_CST);
     if (connection_is_open(c)) { /* else who opens it tells the worker */
-        __atomic_store_n(&slot->created_stack, connection_slot(c)->connect_stack, __ATOMIC_RELAXED);
-        __atomic_store_n(&slot->last_host, connection_slot(c)->host, __ATOMIC_RELAXED);
+        const struct trace_connection *its = connection_slot(c);
+        SLOT_PUT(slot->created_stack, __atomic_load_n(&its->connect_stack, __ATOMIC_RELAXED));
+        SLOT_PUT(slot->last_host, __atomic_load_n(&its->host, __ATOMIC_RELAXED));
     }
     struct trace_event event = {.type = TRACE_EVENT_WORKER_START,
                                 .object = w->worker,
