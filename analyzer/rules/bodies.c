@@ -17,7 +17,7 @@ static void unclosed_body(struct rules_context *context) {
             struct body_judgement judgement = rules_judge_body(context, body);
             if (judgement.state != BODY_ABANDONED && judgement.state != BODY_PAUSED) continue;
             bool paused = judgement.state == BODY_PAUSED;
-            bool stream = (raw->flags & (TRACE_BODY_STREAM | TRACE_BODY_GO)) == TRACE_BODY_STREAM;
+            bool stream = rules_is_wire_stream(raw);
             rules_add(
                 context,
                 &(struct rules_object){

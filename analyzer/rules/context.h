@@ -93,6 +93,14 @@ struct body_judgement rules_judge_body(const struct rules_context *context,
                                        const struct model_body *body);
 /* Nanoseconds from `since` to the moment that the process is judged at. */
 uint64_t rules_age(const struct model_process *process, uint64_t since_ns);
+/* What rests, a body or a transfer, is a warning after so many times the grace. */
+#define RULES_PAUSED_GRACES 10u
+
+/* One of many on its HTTP/2 connection, seen on the wire (of Go's the handles are seen). Pure. */
+static inline bool rules_is_wire_stream(const struct trace_body *raw) {
+    return (raw->flags & (TRACE_BODY_STREAM | TRACE_BODY_GO)) == TRACE_BODY_STREAM;
+}
+
 /* --grace; 0 at an orderly end. */
 uint64_t rules_grace(const struct rules_context *context, const struct model_process *process);
 /* Somebody blocks on it, polls it, or waits on an epoll set that has it. */

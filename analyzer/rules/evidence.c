@@ -4,7 +4,6 @@
 #define BURSTS_OF_A_PAUSED_READER 2u
 #define READS_OF_A_PAUSED_READER 8u /* one burst, but a long one: it was on its way */
 #define GO_BETWEEN_READS_NS 1000000000u
-#define PAUSED_GRACES 10u /* a paused body is a warning after so many times the grace */
 
 uint64_t rules_age(const struct model_process *process, uint64_t since_ns) {
     return process->now_ns > since_ns ? process->now_ns - since_ns : 0;
@@ -18,9 +17,9 @@ uint64_t rules_last_try(const struct model_connection *connection) {
     return later(connection->raw.read_attempt_ns, connection->raw.wait_ns);
 }
 
-/* One of many on its connection, seen on the wire: who asks for the next one has not gone on from this one. */
+/* Who asks for the next stream has not gone on from this one. */
 static bool is_stream(const struct model_body *body) {
-    return (body->raw.flags & (TRACE_BODY_STREAM | TRACE_BODY_GO)) == TRACE_BODY_STREAM;
+    return rules_is_wire_stream(&body->raw);
 }
 
 /*
@@ -186,7 +185,7 @@ static struct body_judgement judge_in_flight(const struct rules_context *context
     if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER || is_on_its_way(context, body) ||
         is_writing_elsewhere(process, body->raw.reader_tid) ||
         is_writing_elsewhere(process, body->raw.asker_tid)) {
-        if (rules_age(process, progress) < PAUSED_GRACES * context->grace_ns)
+        if (rules_age(process, progress) < RULES_PAUSED_GRACES * context->grace_ns)
             return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
         return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
     }
@@ -212,7 +211,7 @@ static struct body_judgement judge_go(const struct rules_context *context,
     if (rules_age(process, last) < context->grace_ns)
         return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_PROVEN};
     if (raw->bursts >= BURSTS_OF_A_PAUSED_READER || reads_on) {
-        if (rules_age(process, last) < PAUSED_GRACES * context->grace_ns)
+        if (rules_age(process, last) < RULES_PAUSED_GRACES * context->grace_ns)
             return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
         return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
     }
@@ -242,7 +241,7 @@ static struct body_judgement judge_shut(const struct rules_context *context,
         body->raw.attempt_ns != 0 || is_writing_elsewhere(process, body->raw.reader_tid);
     const enum report_confidence confidence =
         body->raw.expected != TRACE_UNKNOWN ? CONFIDENCE_PROVEN : CONFIDENCE_INFERRED;
-    if (!process->orderly && age < context->grace_ns * (rests ? PAUSED_GRACES : 1))
+    if (!process->orderly && age < context->grace_ns * (rests ? RULES_PAUSED_GRACES : 1))
         return (struct body_judgement){BODY_PROGRESSING, confidence};
     return (struct body_judgement){rests ? BODY_PAUSED : BODY_ABANDONED, confidence};
 }

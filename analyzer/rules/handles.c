@@ -4,8 +4,7 @@
 
 #include "rules/context.h"
 
-#define PAUSED_GRACES 10u /* as for bodies: a transfer that rests for so many times the grace */
-#define UNUSED_MIN 3u     /* handles that were never seen at work, fewer are no finding */
+#define UNUSED_MIN 3u /* handles that were never seen at work, fewer are no finding */
 
 static const char *const kind_names[] = {"", "libcurl easy", "libcurl multi", "libcurl share",
                                          "SSL"};
@@ -138,38 +137,45 @@ static struct verdict judge_line(const struct rules_context *context,
     return verdict;
 }
 
+/* What findings about a handle have in common; the callers say the rest. */
+static struct rules_object object_of(const struct model_handle *handle,
+                                     enum report_severity severity, uint64_t since_ns) {
+    return (struct rules_object){
+        .process = handle->process,
+        .host = handle->host,
+        .severity = severity,
+        .confidence = CONFIDENCE_PROVEN,
+        .request_stack = handle->raw.created_stack,
+        .since_ns = since_ns,
+        .bytes_expected = TRACE_UNKNOWN,
+        .connection = handle->connection,
+        .listed = true,
+        .connection_id = handle->raw.connection,
+        .root = handle->connection ? handle->connection->root : NULL,
+    };
+}
+
 static void add_handle(struct rules_context *context, const struct model_handle *handle,
                        enum report_severity severity) {
     const struct trace_handle *raw = &handle->raw;
     const bool kept = severity == SEVERITY_NOTE, ssl = raw->kind == TRACE_HANDLE_SSL;
-    struct report_finding *root = handle->connection ? handle->connection->root : NULL;
-    rules_add(context,
-              &(struct rules_object){
-                  .process = handle->process,
-                  .host = kept && !ssl ? NULL : handle->host,
-                  .severity = severity,
-                  .confidence = CONFIDENCE_PROVEN,
-                  .detail = kind_names[raw->kind],
-                  .message =
-                      kept && ssl ? "{n} SSL {object|objects} {outlives its|outlive their} closed "
-                                    "{connection|connections} to {host}; kept until the end"
-                      : kept
-                          ? "{n} {detail} {handle|handles} {was|were} kept until the end and never "
-                            "cleaned up"
-                      : ssl ? "{n} SSL {object|objects} {outlives its|outlive their} closed "
-                              "{connection|connections} to {host}: nobody frees {it|them}"
-                      : handle->host
-                          ? NULL
-                          : "{n} {detail} {handle|handles} {was|were} made and never cleaned up",
-                  .advice = ssl ? "Call SSL_free when the connection is closed." : NULL,
-                  .request_stack = raw->created_stack,
-                  .since_ns = idle_since(handle),
-                  .bytes_expected = TRACE_UNKNOWN,
-                  .connection = handle->connection,
-                  .listed = true,
-                  .connection_id = raw->connection,
-                  .root = kept ? NULL : root,
-              });
+    struct rules_object object = object_of(handle, severity, idle_since(handle));
+    if (kept && !ssl) object.host = NULL;
+    if (kept) object.root = NULL;
+    object.detail = kind_names[raw->kind];
+    if (kept && ssl)
+        object.message = "{n} SSL {object|objects} {outlives its|outlive their} closed "
+                         "{connection|connections} to {host}; kept until the end";
+    else if (kept)
+        object.message = "{n} {detail} {handle|handles} {was|were} kept until the end and never "
+                         "cleaned up";
+    else if (ssl)
+        object.message = "{n} SSL {object|objects} {outlives its|outlive their} closed "
+                         "{connection|connections} to {host}: nobody frees {it|them}";
+    else if (!handle->host)
+        object.message = "{n} {detail} {handle|handles} {was|were} made and never cleaned up";
+    if (ssl) object.advice = "Call SSL_free when the connection is closed.";
+    rules_add(context, &object);
 }
 
 /* All of one kind made in one place. One alone may be meant to last; several that are used again are a pool. */
@@ -198,26 +204,14 @@ static void paused(struct rules_context *context, const struct model_handle *han
     const struct trace_handle *raw = &handle->raw;
     if (raw->kind != TRACE_HANDLE_CURL_EASY || !(raw->flags & TRACE_HANDLE_PAUSED)) return;
     if (!raw->parent && !raw->busy) return; /* its transfer is over */
-    if (rules_age(handle->process, raw->since_ns) < PAUSED_GRACES * context->grace_ns) return;
-    rules_add(context,
-              &(struct rules_object){
-                  .process = handle->process,
-                  .host = handle->host,
-                  .severity = SEVERITY_WARNING,
-                  .confidence = CONFIDENCE_PROVEN,
-                  .detail = "paused",
-                  .message = "{n} {transfer|transfers} from {host} {was|were} paused "
-                             "(curl_easy_pause) and never resumed",
-                  .advice = "Resume the transfer with curl_easy_pause(handle, CURLPAUSE_CONT), or "
-                            "remove it: a paused one holds its connection.",
-                  .request_stack = raw->created_stack,
-                  .since_ns = raw->since_ns,
-                  .bytes_expected = TRACE_UNKNOWN,
-                  .connection = handle->connection,
-                  .listed = true,
-                  .connection_id = raw->connection,
-                  .root = handle->connection ? handle->connection->root : NULL,
-              });
+    if (rules_age(handle->process, raw->since_ns) < RULES_PAUSED_GRACES * context->grace_ns) return;
+    struct rules_object object = object_of(handle, SEVERITY_WARNING, raw->since_ns);
+    object.detail = "paused";
+    object.message = "{n} {transfer|transfers} from {host} {was|were} paused "
+                     "(curl_easy_pause) and never resumed";
+    object.advice = "Resume the transfer with curl_easy_pause(handle, CURLPAUSE_CONT), or "
+                    "remove it: a paused one holds its connection.";
+    rules_add(context, &object);
 }
 
 /*
@@ -234,25 +228,13 @@ static void abandoned(struct rules_context *context, const struct model_handle *
     bool follows = root && root->severity == SEVERITY_ERROR;
     bool forgotten = process->orderly && !(connection && rules_is_waited_for(context, connection));
     if (!follows && !forgotten) return;
-    rules_add(context,
-              &(struct rules_object){
-                  .process = handle->process,
-                  .host = handle->host,
-                  .severity = SEVERITY_ERROR,
-                  .confidence = CONFIDENCE_PROVEN,
-                  .detail = "abandoned",
-                  .message = "{n} libcurl multi {handle|handles} {was|were} left with transfers in "
-                             "{it|them} that nobody drives any more",
-                  .advice = "Call curl_multi_perform until no transfer runs, or remove the "
-                            "transfers and clean the handle up.",
-                  .request_stack = raw->created_stack,
-                  .since_ns = raw->used_ns,
-                  .bytes_expected = TRACE_UNKNOWN,
-                  .connection = connection,
-                  .listed = true,
-                  .connection_id = raw->connection,
-                  .root = root,
-              });
+    struct rules_object object = object_of(handle, SEVERITY_ERROR, raw->used_ns);
+    object.detail = "abandoned";
+    object.message = "{n} libcurl multi {handle|handles} {was|were} left with transfers in "
+                     "{it|them} that nobody drives any more";
+    object.advice = "Call curl_multi_perform until no transfer runs, or remove the "
+                    "transfers and clean the handle up.";
+    rules_add(context, &object);
 }
 
 static void handle_leak(struct rules_context *context) {

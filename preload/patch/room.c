@@ -10,7 +10,6 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-#define PAGE 4096u
 #define REACH                                                                                      \
     (UINT64_C(0x7fff0000)) /* of a 32-bit distance, less some room for what stands where */
 #define LOWEST 65536u      /* the kernel's mmap_min_addr, as it is everywhere */
@@ -31,16 +30,16 @@ static bool map_at(struct patch_room *room, uintptr_t at, size_t size) {
 bool patch_room_open(struct patch_room *room, uintptr_t low, uintptr_t high, size_t size) {
     room->start = NULL;
     if (high - low >= REACH) return false;
-    size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-    low &= ~(uintptr_t)(PAGE - 1);
-    high = (high + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    size = (size + SYS_PAGE - 1) & ~(SYS_PAGE - 1);
+    low &= ~(SYS_PAGE - 1);
+    high = (high + SYS_PAGE - 1) & ~(SYS_PAGE - 1);
     const uintptr_t bottom = high > REACH ? high - REACH : LOWEST;
-    for (uintptr_t away = size, step = 16 * PAGE; low > away + bottom; away += step, step *= 2)
+    for (uintptr_t away = size, step = 16 * SYS_PAGE; low > away + bottom; away += step, step *= 2)
         if (map_at(room, low - away, size)) return true;
-    for (uintptr_t at = LOWEST; at < bottom + PAGE && at + size <= low; at += 4 * PAGE)
+    for (uintptr_t at = LOWEST; at < bottom + SYS_PAGE && at + size <= low; at += 4 * SYS_PAGE)
         if (map_at(room, at, size)) return true;
     for (uintptr_t away = REACH - (high - low) - size; away > size && away < REACH; away /= 2)
-        if (map_at(room, (high + away) & ~(uintptr_t)(PAGE - 1), size)) return true;
+        if (map_at(room, (high + away) & ~(SYS_PAGE - 1), size)) return true;
     return false;
 }
 
@@ -63,9 +62,9 @@ bool patch_put_jump(uint8_t *at, uintptr_t place, uintptr_t to) {
 }
 
 static long protect(const struct patch_write *w, int protection) {
-    const uintptr_t first = (uintptr_t)w->at & ~(uintptr_t)(PAGE - 1);
-    const uintptr_t last = ((uintptr_t)w->at + PATCH_JUMP - 1) & ~(uintptr_t)(PAGE - 1);
-    return sys_call(SYS_mprotect, first, last - first + PAGE, protection);
+    const uintptr_t first = (uintptr_t)w->at & ~(SYS_PAGE - 1);
+    const uintptr_t last = ((uintptr_t)w->at + PATCH_JUMP - 1) & ~(SYS_PAGE - 1);
+    return sys_call(SYS_mprotect, first, last - first + SYS_PAGE, protection);
 }
 
 /*
@@ -73,7 +72,7 @@ static long protect(const struct patch_write *w, int protection) {
  * then, and the pages are fetched from the file again.
  */
 static bool refetch(const struct patch_write *w) {
-    sys_call(SYS_madvise, (uintptr_t)w->at & ~(uintptr_t)(PAGE - 1), 2 * PAGE, MADV_DONTNEED);
+    sys_call(SYS_madvise, (uintptr_t)w->at & ~(SYS_PAGE - 1), 2 * SYS_PAGE, MADV_DONTNEED);
     return protect(w, PROT_READ | PROT_EXEC) == 0;
 }
 

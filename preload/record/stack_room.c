@@ -10,7 +10,6 @@
 
 #define ROOM_NEEDED                                                                                \
     12288u /* libunwind's first way through new code takes 8 KiB, interning and the caller the rest */
-#define PAGE ((uintptr_t)4096)
 /* Below the main thread's stack the kernel leaves this much free, whatever its limit (mm/util.c, mmap_base). */
 #define MAIN_STACK_MOST (UINT64_C(64) << 20)
 
@@ -37,8 +36,8 @@ static bool has_room_elsewhere(uintptr_t here) {
     if (!sys_is_confined() && sys_call(SYS_sigaltstack, 0, &signals) == 0 &&
         signals.ss_flags & SS_ONSTACK)
         return here - (uintptr_t)signals.ss_sp >= ROOM_NEEDED;
-    for (uintptr_t below = PAGE; below < ROOM_NEEDED + PAGE; below += PAGE)
-        if (!sys_is_readable((here - below) & ~(PAGE - 1))) return false;
+    for (uintptr_t below = SYS_PAGE; below < ROOM_NEEDED + SYS_PAGE; below += SYS_PAGE)
+        if (!sys_is_readable((here - below) & ~(SYS_PAGE - 1))) return false;
     return true;
 }
 

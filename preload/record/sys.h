@@ -19,6 +19,8 @@
 /* Of functions that run at every start or end: together, in pages that were touched then. */
 #define SYS_COLD __attribute__((cold))
 
+#define SYS_PAGE UINT64_C(4096)
+
 static inline long sys_call6(long n, long a, long b, long c, long d, long e, long f) {
     long r;
     register long r10 __asm__("r10") = d;

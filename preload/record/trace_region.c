@@ -8,7 +8,6 @@
 #include "record/sys.h"
 #include "record/trace_file.h"
 
-#define PAGE 4096u
 #define STEP_FIRST (8u << 10) /* creation stays far below a millisecond */
 #define STEP_MOST (64u << 10)
 #define STEP_JOURNAL (256u << 10)
@@ -40,15 +39,15 @@ void trace_region_layout(struct trace_region regions[TRACE_REGION_COUNT], uint64
     for (unsigned i = 0; i < TRACE_REGION_COUNT; i++) {
         struct trace_region *r = &regions[i];
         r->offset = at;
-        r->size = room / 100 * plan[i].weight & ~(uint64_t)(PAGE - 1);
-        if (r->size < PAGE) r->size = PAGE;
+        r->size = room / 100 * plan[i].weight & ~(SYS_PAGE - 1);
+        if (r->size < SYS_PAGE) r->size = SYS_PAGE;
         r->record_size = plan[i].record_size;
         r->used = plan[i].used;
         r->populated = 0;
         at += r->size;
     }
     regions[TRACE_REGION_JOURNAL].size +=
-        (size - at) & ~(uint64_t)(PAGE - 1); /* what rounding left over */
+        (size - at) & ~(SYS_PAGE - 1); /* what rounding left over */
 }
 
 static uint32_t record_limit(const struct trace_region *r) {
@@ -85,7 +84,7 @@ void trace_region_fix(bool on) {
 }
 
 static uint64_t page_up(uint64_t n) {
-    return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    return (n + SYS_PAGE - 1) & ~(SYS_PAGE - 1);
 }
 
 static void raise_populated(struct trace_region *r, uint64_t to) {
