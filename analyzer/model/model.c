@@ -59,6 +59,15 @@ struct model_connection *process_connection(const struct model_process *process,
 static void load_slots(struct model_process *process) {
     struct trace_file *file = process->file;
     process->connection_count = process->body_count = process->worker_count = 0;
+    /* workers first: one that waits no more by now has left its mark on the connection already */
+    for (size_t i = 0, n = trace_file_count(file, TRACE_REGION_WORKER); i < n; i++) {
+        struct trace_worker raw;
+        if (!trace_file_worker(file, i, &raw)) continue;
+        process->workers =
+            array_grow(process->workers, process->worker_count, sizeof *process->workers);
+        process->workers[process->worker_count++] =
+            (struct model_worker){.raw = raw, .index = i, .process = process};
+    }
     for (size_t i = 0, n = trace_file_count(file, TRACE_REGION_CONNECTION); i < n; i++) {
         struct trace_connection raw;
         if (!trace_file_connection(file, i, &raw)) continue;
@@ -76,14 +85,6 @@ static void load_slots(struct model_process *process) {
         process->bodies = array_grow(process->bodies, process->body_count, sizeof *process->bodies);
         process->bodies[process->body_count++] =
             (struct model_body){.raw = raw, .index = i, .process = process};
-    }
-    for (size_t i = 0, n = trace_file_count(file, TRACE_REGION_WORKER); i < n; i++) {
-        struct trace_worker raw;
-        if (!trace_file_worker(file, i, &raw)) continue;
-        process->workers =
-            array_grow(process->workers, process->worker_count, sizeof *process->workers);
-        process->workers[process->worker_count++] =
-            (struct model_worker){.raw = raw, .index = i, .process = process};
     }
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "model/internal.h"
@@ -63,6 +64,25 @@ static void look_for_heir(struct model_connection *connection) {
     raw->exec_held = n > 0 && n == m && memcmp(ours, theirs, (size_t)n) == 0;
 }
 
+/*
+ * Bytes that wait beside an edge-triggered set are ones that the program was told of and let be, or ones that came after its slots
+ * were read. The program gets the time to take them; what moves has no sample.
+ */
+static void look_again(struct model_process *process) {
+    static const struct timespec pause = {.tv_nsec = 100000000};
+    bool paused = false;
+    for (size_t i = 0; i < process->connection_count; i++) {
+        struct model_connection *connection = &process->connections[i];
+        struct trace_connection *raw = &connection->raw, again;
+        if (!raw->rx_known || !raw->rx_queued || !raw->epoll_interest || !raw->epoll_edge) continue;
+        if (!paused) nanosleep(&pause, NULL);
+        paused = true;
+        if (!trace_file_connection(process->file, connection->index, &again) ||
+            again.id != raw->id || again.read_attempt_ns != raw->read_attempt_ns)
+            raw->rx_known = 0;
+    }
+}
+
 void process_refresh_samples(struct model_process *process) {
     struct socket_wanted *wanted = NULL;
     size_t count = 0;
@@ -88,4 +108,5 @@ void process_refresh_samples(struct model_process *process) {
         table_scan(process, "tcp6", wanted, count);
     }
     free(wanted);
+    look_again(process);
 }

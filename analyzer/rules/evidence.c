@@ -23,8 +23,8 @@ static bool is_stream(const struct model_body *body) {
 }
 
 /*
- * A thread blocks in a read of it, in a poll that has it in its read set, or in an epoll set that does. With bytes waiting the
- * last one says nothing by itself: see is_in_event_loop.
+ * A thread blocks in a read of it, in a poll that has it in its read set, or in an epoll set that does. Bytes that wait have come
+ * this moment then, but for an edge-triggered set, which tells of them once: see is_in_event_loop.
  */
 static bool is_blocked_on(const struct model_connection *connection) {
     const struct model_process *process = connection->process;
@@ -35,7 +35,8 @@ static bool is_blocked_on(const struct model_connection *connection) {
             worker->wait_connection == raw->id)
             return true;
         if (worker->wait == TRACE_WAIT_EPOLL && raw->epoll_interest &&
-            worker->wait_address == raw->epoll_set && connection->bytes != MODEL_BYTES_WAIT)
+            worker->wait_address == raw->epoll_set &&
+            (connection->bytes != MODEL_BYTES_WAIT || !raw->epoll_edge))
             return true;
         if (worker->wait == TRACE_WAIT_POLL && worker->tid == raw->poll_tid && raw->wait_ns != 0 &&
             worker->wait_since_ns == raw->wait_ns)

@@ -231,6 +231,8 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
     const uint64_t n = result > 0 ? (uint64_t)result : 0;
     const uint64_t now = clock_coarse();
     const bool there = still_there(c, f->id);
+    /* first this, then the end of the wait: whoever finds that nobody waits any more finds that somebody just did */
+    if (there) __atomic_store_n(&c->slot->read_attempt_ns, now, __ATOMIC_RELAXED);
     if (!there || carries_application(c, f->layer)) worker_io_end(there ? c : NULL, false, n, now);
     if (!there) return;
     struct trace_connection *slot = c->slot;
@@ -241,7 +243,6 @@ void flow_read_after(struct flow_read *f, const struct iovec *iov, int count, ss
         connection_blind(c, TRACE_BLIND_CONCURRENT);
         return;
     }
-    __atomic_store_n(&slot->read_attempt_ns, now, __ATOMIC_RELAXED);
     if (n && c->body && is_parsed(c, f->layer) && http1_response_take(&c->response, n)) {
         body_progress(c, n, now);
         read_shown(c, f->layer, n, now);
@@ -297,7 +298,7 @@ void flow_peek_before(struct flow_read *f, struct connection *c) {
 
 void flow_peek_after(struct flow_read *f) {
     if (!f->connection) return;
-    if (worker_waits()) worker_wait_end();
     if (still_there(f->connection, f->id))
         __atomic_store_n(&f->connection->slot->read_attempt_ns, clock_coarse(), __ATOMIC_RELAXED);
+    if (worker_waits()) worker_wait_end();
 }

@@ -36,13 +36,13 @@ struct poll_over {
     uint64_t since, now;
 };
 
+/* Before the thread's wait ends, as everywhere: who finds nobody waiting then finds that somebody just did. */
 static struct poll_over poll_waited(void) {
     struct poll_over over = {.tid = thread_tid(), .now = clock_coarse()};
     const struct trace_worker *w = thread_self.slot;
     if (w) over.since = w->wait_since_ns;
     if (over.now < over.since)
         over.now = over.since; /* the coarse clock is some milliseconds behind */
-    worker_wait_end();
     return over;
 }
 
@@ -79,6 +79,7 @@ void wait_poll_end(const struct pollfd *fds, nfds_t count, int result) {
         if (result > 0 && fds[i].revents & POLLOUT && !(fds[i].revents & (POLLERR | POLLHUP)))
             connection_established(c);
     }
+    worker_wait_end();
 }
 
 static uint64_t set_word(const fd_set *set, int first, int count) {
@@ -130,6 +131,7 @@ void wait_select_end(int asked, const fd_set *readable, const fd_set *writable, 
             !(set_word(readable, fd & ~63, count) >> (fd & 63) & 1))
             connection_established(c);
     }
+    worker_wait_end();
 }
 
 /* ---- epoll ---- */
@@ -309,9 +311,9 @@ bool wait_epoll_begin(int epfd) {
 }
 
 void wait_epoll_end(int epfd) {
-    worker_wait_end();
     const uint32_t set = set_of_entry(fd_entry(epfd));
     if (set != UINT32_MAX) set_walk(set, clock_coarse());
+    worker_wait_end();
 }
 
 void wait_epoll_closed(uint64_t entry) {

@@ -207,7 +207,7 @@ void worker_io_begin(struct connection *c, bool writing) {
 void worker_io_end(const struct connection *c, bool writing, uint64_t bytes, uint64_t now) {
     struct trace_worker *w = thread_self.slot;
     if (!w) return;
-    __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->wait, TRACE_WAIT_NONE, __ATOMIC_RELEASE);
     slot_begin(&w->io_seq);
     if (writing)
         w->write_bytes += bytes;

@@ -240,6 +240,33 @@ for name in late(""):
         seen(report, origin.counts("http"))
         equal("verdict", report["verdict"], "clean")
 
+    @suite.test(f"a long poll whose answer has come this moment: {name}", name)
+    def long_poll_answered(scratch, name):
+        """The program is stopped before the answer comes, and looked at after it: it is about to wake up."""
+        origin.clear()
+        with open(scratch.path("out"), "w+b") as out:
+            process, folder = scratch.start(late("/longpoll/2", 1)[name](), stdout=out)
+            try:
+                def is_asking():
+                    traces = harness.trace_files(folder)
+                    return traces and not process.poll() and origin.counts("http")["requests"] == 1
+
+                harness.wait_until(is_asking, "the request", seconds=harness.TIMEOUT)
+                time.sleep(0.5)
+                process.send_signal(signal.SIGSTOP)
+                harness.wait_until(lambda: origin.counts("http")["bodies_completed"] == 1, "the answer", seconds=harness.TIMEOUT)
+                time.sleep(2 * float(GRACE))
+                report = harness.report(harness.trace_files(folder), "--grace", GRACE)
+                harness.no_alarm(report)
+                equal("end", report["processes"][0]["end"], "running")
+                process.send_signal(signal.SIGCONT)
+                equal("status", process.wait(harness.TIMEOUT), 0)
+            finally:
+                harness.end(process)
+            out.seek(0)
+            equal("output", len(out.read()), 64 if name == "curl" else 3)
+        seen(harness.report(harness.trace_files(folder)), origin.counts("http"))
+
     @suite.test(f"an event stream: {name}", name)
     def event_stream(scratch, name):
         origin.clear()

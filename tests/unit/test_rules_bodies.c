@@ -100,6 +100,13 @@ START_TEST(an_epoll_set_that_is_waited_on_now) {
     loop->wait_address = 7;
     judge();
     expect_nothing();
+    connection->rx_queued = 5; /* they came after the loop's slot was read: it is about to wake up */
+    judge();
+    expect_nothing();
+    connection->epoll_edge = 1; /* told long ago */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    connection->epoll_edge = connection->rx_queued = 0;
     loop->wait_address = 8; /* another set */
     judge();
     expect("unclosed-body", SEVERITY_ERROR, 1);
