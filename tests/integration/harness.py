@@ -29,6 +29,11 @@ LONG = os.environ.get("HTTPLEAK_TEST_LONG") == "1"
 TIMEOUT = 120  # a bound for what hangs: a JVM that compiles all took 60 s on a machine with three times the work it can do
 DEADLINE = float(os.environ.get("HTTPLEAK_TEST_DEADLINE", "inf"))  # of time.monotonic(), set by tests/run
 ASLEEP = 600  # a bound for what a test ends itself
+# A job in a shell's background ignores these, its children inherit that, and a shell cannot trap what it was born ignoring. So
+# what is ignored here goes on doing nothing, but by a handler, which nobody inherits.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 class Failed(Exception):
