@@ -2,6 +2,7 @@
 """fork, vfork, posix_spawn, exec: every process has its own trace, its own connections and its own
 leaks."""
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -174,41 +175,36 @@ def slow_disk(scratch):
 
 
 def make_seconds(scratch, way):
+    """The processor's time that make and its children took: neighbours do not count, as they would by the clock on the wall."""
     make = need("make")
-    started = time.monotonic()
-    if way == "bare":
-        done = subprocess.run(
-            [make, "-s", "-j2", "all"],
-            cwd=scratch.path("many"),
-            env=harness.environment(),
-            check=False,
-            capture_output=True,
-        )
-    else:
-        done = subprocess.run(
-            [make, "-s", "-j2", "all"],
-            cwd=scratch.path("many"),
-            check=False,
-            capture_output=True,
-            env=harness.environment(None, harness.LIBRARY),
-        )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [make, "-s", "-j2", "all"],
+        cwd=scratch.path("many"),
+        check=False,
+        capture_output=True,
+        env=harness.environment(None, None if way == "bare" else harness.LIBRARY),
+    )
     equal(f"make, {way}", (done.returncode, done.stdout, done.stderr), (0, b"", b""))
-    return time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def short_processes(scratch):
-    """make -j of a thousand short processes leaves no file and takes no longer: the best of three
-    rounds each, in turn."""
+    """make -j of a thousand short processes leaves no file and takes no longer: the best of three to six rounds each, in turn."""
     names = " ".join(f"t{n}" for n in range(SHORT_PROCESSES))
     scratch.write("many/Makefile", f".PHONY: all {names}\nall: {names}\n{names}:\n\t@/bin/true\n")
-    rounds = [(make_seconds(scratch, "bare"), make_seconds(scratch, "preloaded")) for _ in range(3)]
-    bare, preloaded = (min(times) for times in zip(*rounds))
+    rounds = []
+    for turn in range(6):
+        rounds.append((make_seconds(scratch, "bare"), make_seconds(scratch, "preloaded")))
+        bare, preloaded = (min(times) for times in zip(*rounds))
+        # A process may cost 50 us more; three times that, and what two loaded cores scatter.
+        if turn >= 2 and preloaded < bare * 1.1 + SHORT_PROCESSES * 150e-6:
+            break
+    else:
+        raise harness.Failed(f"{preloaded:.2f} s, bare {bare:.2f} s")
     equal("files", os.listdir(scratch.path("many")), ["Makefile"])
     print(f"# {SHORT_PROCESSES} processes: {bare:.2f} s bare, {preloaded:.2f} s preloaded")
-    # A process may cost 50 us more; three times that, and what two loaded cores scatter.
-    check(
-        preloaded < bare * 1.2 + SHORT_PROCESSES * 150e-6, f"{preloaded:.2f} s, bare {bare:.2f} s"
-    )
 
 
 for mode_name, mode_expected in MODES.items():
