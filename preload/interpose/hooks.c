@@ -38,6 +38,7 @@ void io_read_before(struct io_read *hook, int fd, int flags) {
     int *const place = errno_place(), saved = *place;
     struct connection *c = flags & NOT_THE_STREAM ? NULL : connection_of_fd(fd);
     hook->flags = flags;
+    hook->came = IO_DATA;
     if (flags & MSG_PEEK)
         flow_peek_before(&hook->flow, c);
     else
@@ -45,12 +46,19 @@ void io_read_before(struct io_read *hook, int fd, int flags) {
     *place = saved;
 }
 
+/* A read that can show no record's type fails with EIO where one waits that is no data: nothing has happened to the connection. */
+static bool is_other_record(const struct flow_read *flow, int error) {
+    return error == EIO && flow->connection && flow->connection->kernel_tls & KERNEL_TLS_READS;
+}
+
 void io_read_after(struct io_read *hook, int fd, const struct iovec *iov, int count, ssize_t result,
                    size_t wanted) {
     int *const place = errno_place(), error = *place;
     if (hook->flags & MSG_PEEK) {
         flow_peek_after(&hook->flow);
-    } else if (hook->flags & IO_NO_DATA) {
+    } else if (hook->came == IO_END && hook->flow.layer == FLOW_PLAINTEXT) {
+        flow_read_after(&hook->flow, iov, 0, 0, 0, 1);
+    } else if (hook->came != IO_DATA || (result < 0 && is_other_record(&hook->flow, error))) {
         flow_read_after(&hook->flow, iov, 0, -1, EINTR, wanted);
     } else if (hook->flags & MSG_TRUNC && result > 0 && hook->flow.connection) {
         /* On TCP the kernel drops the bytes instead of storing them (tcp(7)), so there is nothing

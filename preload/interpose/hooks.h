@@ -11,10 +11,13 @@
 /* Lives on the wrapper's stack; nothing is held between before and after. */
 struct io_read {
     struct flow_read flow;
-    int flags; /* of recv; IO_NO_DATA */
+    int flags; /* of recv */
+    enum {
+        IO_DATA,
+        IO_NO_DATA, /* what came is a message of a protocol below, no bytes of the stream */
+        IO_END      /* as that, and it says that no bytes will come */
+    } came;
 };
-#define IO_NO_DATA                                                                                 \
-    (1 << 30) /* what came is a message of a protocol below, no bytes of the stream */
 
 void io_read_before(struct io_read *, int fd, int flags);
 /* wanted: bytes that there was room for. Keeps errno as the call left it. */

@@ -15,7 +15,9 @@
 #define OPTION_RX 2
 #define CONTROL_SET_RECORD_TYPE 1
 #define CONTROL_GET_RECORD_TYPE 2
+#define RECORD_ALERT 21u
 #define RECORD_APPLICATION_DATA 23u
+#define ALERT_CLOSE_NOTIFY 0u
 
 HTTPLEAK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
     const int r = REAL(setsockopt)(fd, level, option, value, size);
@@ -28,13 +30,30 @@ HTTPLEAK_EXPORT int setsockopt(int fd, int level, int option, const void *value,
     return r;
 }
 
-bool kernel_tls_is_control(int fd, const struct msghdr *message) {
+/* The type that stands beside a message's bytes; application data where there is none. */
+static unsigned record_type(int fd, const struct msghdr *message) {
     const struct connection *c = connection_of_fd(fd);
-    if (!c || __builtin_expect(c->kernel_tls == 0, 1) || !message->msg_control) return false;
+    if (!c || __builtin_expect(c->kernel_tls == 0, 1) || !message->msg_control)
+        return RECORD_APPLICATION_DATA;
     for (const struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
          control = CMSG_NXTHDR((struct msghdr *)message, (struct cmsghdr *)control))
         if (control->cmsg_level == LEVEL_TLS && (control->cmsg_type == CONTROL_SET_RECORD_TYPE ||
                                                  control->cmsg_type == CONTROL_GET_RECORD_TYPE))
-            return *CMSG_DATA(control) != RECORD_APPLICATION_DATA;
-    return false;
+            return *CMSG_DATA(control);
+    return RECORD_APPLICATION_DATA;
+}
+
+bool kernel_tls_is_control(int fd, const struct msghdr *message) {
+    return record_type(fd, message) != RECORD_APPLICATION_DATA;
+}
+
+/* An alert is its level and what it says (RFC 8446 section 6). */
+void kernel_tls_received(struct io_read *hook, int fd, const struct msghdr *message,
+                         ssize_t bytes) {
+    const unsigned type = record_type(fd, message);
+    if (type == RECORD_APPLICATION_DATA) return;
+    const struct iovec *first = message->msg_iov;
+    const bool ends = type == RECORD_ALERT && bytes == 2 && first->iov_len >= 2 &&
+                      ((const uint8_t *)first->iov_base)[1] == ALERT_CLOSE_NOTIFY;
+    hook->came = ends ? IO_END : IO_NO_DATA;
 }

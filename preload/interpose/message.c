@@ -15,7 +15,7 @@ HTTPLEAK_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     struct io_read hook;
     io_read_before(&hook, fd, flags);
     const ssize_t r = REAL(recvmsg)(fd, message, flags);
-    if (r > 0 && kernel_tls_is_control(fd, message)) hook.flags |= IO_NO_DATA;
+    if (r > 0) kernel_tls_received(&hook, fd, message, r);
     /* only what the kernel took is looked at: a list it refuses may lead nowhere */
     io_read_after(&hook, fd, iov, count, r, r == 0 ? io_total(iov, count) : 1);
     return r;

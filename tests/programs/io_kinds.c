@@ -79,7 +79,7 @@ static ssize_t by_preadv2(int fd, void *data, size_t size) {
 static ssize_t by_recvmsg(int fd, void *data, size_t size) {
     struct iovec parts[2] = {{data, 1}, {(char *)data + 1, size - 1}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    return recvmsg(fd, &message, 0);
+    return recvmsg(fd, &message, MSG_CMSG_CLOEXEC); /* a high bit among the flags */
 }
 
 static ssize_t by_recvmmsg(int fd, void *data, size_t size) {

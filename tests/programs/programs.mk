@@ -67,14 +67,19 @@ $(PROGRAM_OUT)/io_kinds-fortified: tests/programs/io_kinds.c tests/programs/raw.
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -O1,$(CFLAGS_TEST)) -O2 -D_FORTIFY_SOURCE=2 -o $@ $<
 
-# TLS in the kernel, and what stands for such a kernel.
-PROGRAMS += $(PROGRAM_OUT)/kernel_tls $(PROGRAM_OUT)/kernel_tls.so
+# TLS in the kernel, and what stands for such a kernel; two that do it with a real one.
+PROGRAMS += $(PROGRAM_OUT)/kernel_tls $(addprefix $(PROGRAM_OUT)/kernel_tls,.so _keys _granted)
 $(PROGRAM_OUT)/kernel_tls: tests/programs/kernel_tls/client.c tests/programs/programs.mk
 	@mkdir -p $(@D)
 	$(PROGRAM_LINK) -MF $@.d -o $@ $<
 $(PROGRAM_OUT)/kernel_tls.so: tests/programs/kernel_tls/kernel.c tests/programs/programs.mk
 	@mkdir -p $(@D)
 	$(PROGRAM_LINK) -MF $@.d -shared -fPIC -o $@ $<
+$(PROGRAM_OUT)/kernel_tls_keys: KERNEL_TLS_LIBS = -lgnutls
+$(PROGRAM_OUT)/kernel_tls_granted: KERNEL_TLS_LIBS = -lssl -lcrypto
+$(PROGRAM_OUT)/kernel_tls_%: tests/programs/kernel_tls/%.c tests/programs/raw.h tests/programs/programs.mk
+	@mkdir -p $(@D)
+	$(PROGRAM_LINK) -MF $@.d -o $@ $< $(KERNEL_TLS_LIBS)
 
 # OpenSSL inside the executable: exported as Node does it, known to debuggers only, and not known at all.
 CARRIED = $(addprefix $(PROGRAM_OUT)/tls_steps-,exported symbols stripped)
