@@ -10,7 +10,7 @@
 #define WAIT_MOST_NS 500000000u /* a thread may have to wait for its processor */
 
 bool managed_map_make(struct managed_map *map) {
-    const size_t places = (size_t)map->buckets * MANAGED_WAYS;
+    const size_t places = (size_t)(MANAGED_NEAR + map->buckets) * MANAGED_WAYS;
     if (__builtin_expect(__atomic_load_n(&map->keys, __ATOMIC_ACQUIRE) != NULL, 1)) return true;
     if (!sys_memory_once(&map->entries, places * map->entry_size)) return false;
     return sys_memory_once(&map->keys, places * sizeof *map->keys) != NULL;
@@ -20,32 +20,52 @@ static uint64_t *keys_of(const struct managed_map *map) {
     return __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
 }
 
-static uint64_t *bucket_of(const struct managed_map *map, uint64_t key, uint32_t *first) {
-    *first = managed_map_bucket(map, key) * MANAGED_WAYS;
-    return keys_of(map) + *first;
+/* The two places' beginnings, in the order in which a key takes them: near, far. */
+static uint32_t near_of(uint64_t key) {
+    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % MANAGED_NEAR * MANAGED_WAYS;
+}
+
+static uint32_t far_of(const struct managed_map *map, uint64_t key) {
+    return managed_map_bucket(map, key) * MANAGED_WAYS;
+}
+
+/* Set before the first claim there, so whoever knows a key of the far part finds it set. */
+static bool is_far(const struct managed_map *map) {
+    return __builtin_expect(__atomic_load_n(&map->far, __ATOMIC_SEQ_CST) != 0, 0);
+}
+
+static inline uint32_t find_from(const uint64_t *keys, uint32_t first, uint64_t key) {
+    for (uint32_t i = first; i < first + MANAGED_WAYS; i++)
+        if (__atomic_load_n(&keys[i], __ATOMIC_ACQUIRE) == key) return i;
+    return MANAGED_NONE;
 }
 
 uint32_t managed_map_find(const struct managed_map *map, uint64_t key) {
-    uint32_t first;
-    if (__builtin_expect(!keys_of(map), 0)) return MANAGED_NONE;
-    const uint64_t *bucket = bucket_of(map, key, &first);
-    for (uint32_t i = 0; i < MANAGED_WAYS; i++)
-        if (__atomic_load_n(&bucket[i], __ATOMIC_ACQUIRE) == key) return first + i;
+    const uint64_t *keys = keys_of(map);
+    if (__builtin_expect(!keys, 0)) return MANAGED_NONE;
+    const uint32_t place = find_from(keys, near_of(key), key);
+    if (place != MANAGED_NONE || !is_far(map)) return place;
+    return find_from(keys, far_of(map, key), key);
+}
+
+static uint32_t claim_from(uint64_t *keys, uint32_t first, uint64_t key) {
+    for (uint32_t i = first; i < first + MANAGED_WAYS; i++) {
+        uint64_t none = 0;
+        if (__atomic_load_n(&keys[i], __ATOMIC_RELAXED) == 0 &&
+            __atomic_compare_exchange_n(&keys[i], &none, key | CLAIMED, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED))
+            return i;
+    }
     return MANAGED_NONE;
 }
 
 uint32_t managed_map_claim(struct managed_map *map, uint64_t key) {
-    uint32_t first;
     if (!managed_map_make(map)) return MANAGED_NONE;
-    uint64_t *bucket = bucket_of(map, key, &first);
-    for (uint32_t i = 0; i < MANAGED_WAYS; i++) {
-        uint64_t none = 0;
-        if (__atomic_load_n(&bucket[i], __ATOMIC_RELAXED) == 0 &&
-            __atomic_compare_exchange_n(&bucket[i], &none, key | CLAIMED, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED))
-            return first + i;
-    }
-    return MANAGED_NONE;
+    uint64_t *keys = keys_of(map);
+    const uint32_t place = claim_from(keys, near_of(key), key);
+    if (place != MANAGED_NONE) return place;
+    if (!is_far(map)) __atomic_store_n(&map->far, 1, __ATOMIC_SEQ_CST);
+    return claim_from(keys, far_of(map, key), key);
 }
 
 void managed_map_publish(struct managed_map *map, uint32_t place, uint64_t key) {
@@ -62,21 +82,25 @@ bool managed_patient(struct managed_patience *p) {
     return clock_now() - p->since < WAIT_MOST_NS;
 }
 
+static bool is_claimed_from(const uint64_t *keys, uint32_t first, uint32_t but, uint64_t key) {
+    for (uint32_t i = first; i < first + MANAGED_WAYS; i++)
+        if (i != but && (__atomic_load_n(&keys[i], __ATOMIC_SEQ_CST) & ~CLAIMED) == key)
+            return true;
+    return false;
+}
+
 /* Who sees another's claim after his own takes his back: of two at least one sees the other. */
 uint32_t managed_map_claim_once(struct managed_map *map, uint64_t key, bool *found) {
     struct managed_patience patience = {0};
     do {
-        uint32_t first, place = managed_map_find(map, key);
+        uint32_t place = managed_map_find(map, key);
         *found = place != MANAGED_NONE;
         if (*found) return place;
         if ((place = managed_map_claim(map, key)) == MANAGED_NONE) return MANAGED_NONE;
-        const uint64_t *bucket = bucket_of(map, key, &first);
-        bool alone = true;
-        for (uint32_t i = 0; i < MANAGED_WAYS; i++)
-            if (first + i != place &&
-                (__atomic_load_n(&bucket[i], __ATOMIC_SEQ_CST) & ~CLAIMED) == key)
-                alone = false;
-        if (alone) return place;
+        const uint64_t *keys = keys_of(map);
+        if (!is_claimed_from(keys, near_of(key), place, key) &&
+            !(is_far(map) && is_claimed_from(keys, far_of(map, key), place, key)))
+            return place;
         managed_map_free(map, place);
         for (uint32_t i = 0; i < (place & 7) * 8; i++)
             __builtin_ia32_pause();
@@ -96,6 +120,7 @@ void managed_map_free(struct managed_map *map, uint32_t place) {
 void managed_map_reset(struct managed_map *map) {
     map->keys = NULL;
     map->entries = NULL;
+    map->far = 0;
 }
 
 /* ---- pins ---- */

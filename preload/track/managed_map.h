@@ -2,6 +2,9 @@
  * What is known of a program's own objects (connections, bodies, goroutines), found by their addresses or numbers: fixed tables
  * in private memory, without locks, without libc. A key is a multiple of 8 and not 0.
  *
+ * A table has a near part in front, of a few pages: keys stand there as long as there is room. A program that has few objects at a
+ * time has them at ever new addresses, and the first touch of each page of the far part would cost it more than all the rest does.
+ *
  * A key keeps its place from claim to free, and an entry of the caller's own array goes with each place. Whoever found a place
  * may be late: the entry can belong to another key by then. Hence pins: an entry's `word` counts who looks at it, and what its
  * end leaves to do is done by the last one out.
@@ -14,14 +17,16 @@
 #include <stdint.h>
 
 #define MANAGED_WAYS 8u
+#define MANAGED_NEAR 32u /* buckets */
 #define MANAGED_NONE UINT32_MAX
 
 struct managed_map {
     uint64_t *keys;   /* NULL: not made yet */
     uint8_t *entries; /* each starts with a struct managed_guard */
-    uint32_t buckets; /* a power of two */
+    uint32_t buckets; /* of the far part, a power of two */
     uint32_t entry_size;
     uint32_t shift; /* 1 << shift is about the size of what the keys are the addresses of */
+    uint32_t far;   /* 1: the far part is or was in use */
     void (*leave)(
         uint32_t place,
         uint64_t todo); /* does what was left to do; the last one out calls it. May be NULL */
@@ -46,11 +51,11 @@ uint32_t managed_map_claim_once(struct managed_map *, uint64_t key, bool *found)
 bool managed_map_hide(struct managed_map *, uint32_t place, uint64_t key);
 /* The place is free for other keys. For entries without pins; others leave GUARD_FREE to do. */
 void managed_map_free(struct managed_map *, uint32_t place);
-/* The first of the MANAGED_WAYS places that a key can have is this times MANAGED_WAYS. */
+/* The first of the MANAGED_WAYS places that a key can have in the far part is this times MANAGED_WAYS. */
 static inline uint32_t managed_map_bucket(const struct managed_map *map, uint64_t key) {
     /* Neighbours lie side by side, as the program's allocator has them: what is in use is in few pages and cache lines. */
-    const uint64_t near = key >> map->shift;
-    return (uint32_t)(near + (near >> 14) * 2657) & (map->buckets - 1);
+    const uint64_t at = key >> map->shift;
+    return MANAGED_NEAR + ((uint32_t)(at + (at >> 14) * 2657) & (map->buckets - 1));
 }
 /* Forgets all: a fork child. */
 void managed_map_reset(struct managed_map *);

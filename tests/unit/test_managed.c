@@ -405,9 +405,44 @@ END_TEST
 
 START_TEST(a_full_bucket_says_so) {
     unsigned claimed = 0;
-    for (uint64_t key = 8; key <= 16 * MANAGED_WAYS * 8 * 4; key += 8)
+    for (uint64_t key = 8; key <= MANAGED_NEAR * MANAGED_WAYS * 8 * 8; key += 8)
         claimed += managed_map_claim(&map, key) != MANAGED_NONE;
-    ck_assert_uint_eq(claimed, 16 * MANAGED_WAYS);
+    ck_assert_uint_eq(claimed, (MANAGED_NEAR + 16) * MANAGED_WAYS);
+}
+END_TEST
+
+/* Of what is there one at a time, at ever new addresses, no page of the far part is touched. */
+START_TEST(few_at_a_time_stay_near) {
+    for (uint64_t key = 8; key <= 100000 * 8; key += 8) {
+        const uint32_t place = managed_map_claim(&map, key);
+        ck_assert_uint_lt(place, MANAGED_NEAR * MANAGED_WAYS);
+        managed_map_publish(&map, place, key);
+        ck_assert_uint_eq(managed_map_find(&map, key), place);
+        managed_map_free(&map, place);
+        ck_assert_uint_eq(managed_map_find(&map, key), MANAGED_NONE);
+    }
+}
+END_TEST
+
+START_TEST(what_has_no_room_near_is_found_far) {
+    enum { KEYS = MANAGED_NEAR * MANAGED_WAYS * 8 };
+    static uint32_t places[KEYS];
+    unsigned near = 0, far = 0;
+    for (uint64_t i = 0; i < KEYS; i++) {
+        places[i] = managed_map_claim(&map, (i + 1) * 8);
+        if (places[i] == MANAGED_NONE) continue;
+        managed_map_publish(&map, places[i], (i + 1) * 8);
+        *(places[i] < MANAGED_NEAR * MANAGED_WAYS ? &near : &far) += 1;
+    }
+    ck_assert_uint_eq(near, MANAGED_NEAR * MANAGED_WAYS);
+    ck_assert_uint_eq(far, 16 * MANAGED_WAYS);
+    for (uint64_t i = 0; i < KEYS; i++)
+        ck_assert_uint_eq(managed_map_find(&map, (i + 1) * 8), places[i]);
+    for (uint64_t i = 0; i < KEYS; i++) /* all of the near part goes */
+        if (places[i] < MANAGED_NEAR * MANAGED_WAYS) managed_map_free(&map, places[i]);
+    for (uint64_t i = 0; i < KEYS; i++)
+        ck_assert_uint_eq(managed_map_find(&map, (i + 1) * 8),
+                          places[i] < MANAGED_NEAR * MANAGED_WAYS ? MANAGED_NONE : places[i]);
 }
 END_TEST
 
@@ -426,6 +461,39 @@ static void claim_all(unsigned n) {
 START_TEST(one_of_many_claims_a_key) {
     trace_place_threads(THREADS, claim_all);
     ck_assert_uint_eq(firsts, 60);
+}
+END_TEST
+
+/* Whoever has claimed a key in one part is seen by who looks for a place in the other. */
+START_TEST(one_of_many_claims_a_key_near_or_far) {
+    enum { KEYS = MANAGED_NEAR * MANAGED_WAYS * 8 };
+    const uint64_t first = UINT64_C(1) << 32;
+    uint64_t near_key = 0, far_key = 0;
+    bool found;
+    for (uint64_t key = first; key < first + KEYS * 8; key += 8) {
+        const uint32_t place = managed_map_claim(&map, key);
+        if (place < MANAGED_NEAR * MANAGED_WAYS)
+            managed_map_publish(&map, place, near_key = key);
+        else if (place != MANAGED_NONE)
+            managed_map_free(&map, place), far_key = key;
+    }
+    /* claimed far, when there is room near again */
+    uint32_t place = managed_map_claim(&map, far_key);
+    ck_assert_uint_ge(place, MANAGED_NEAR * MANAGED_WAYS);
+    for (uint64_t key = first; key < first + KEYS * 8; key += 8)
+        if (managed_map_find(&map, key) < MANAGED_NEAR * MANAGED_WAYS)
+            managed_map_free(&map, managed_map_find(&map, key));
+    ck_assert_uint_eq(managed_map_claim_once(&map, far_key, &found), MANAGED_NONE);
+    managed_map_publish(&map, place, far_key);
+    ck_assert_uint_eq(managed_map_claim_once(&map, far_key, &found), place);
+    ck_assert(found);
+    /* claimed near, when there is no more room there */
+    place = managed_map_claim(&map, near_key);
+    ck_assert_uint_lt(place, MANAGED_NEAR * MANAGED_WAYS);
+    for (uint64_t key = first + KEYS * 8; key < first + 2 * KEYS * 8; key += 8)
+        managed_map_claim(&map, key);
+    managed_map_free(&map, managed_map_bucket(&map, near_key) * MANAGED_WAYS);
+    ck_assert_uint_eq(managed_map_claim_once(&map, near_key, &found), MANAGED_NONE);
 }
 END_TEST
 
@@ -448,7 +516,10 @@ int main(void) {
     tcase_add_test(tests, threads_open_and_close_one_connection);
     tcase_add_test(tests, the_last_one_out_does_what_is_left);
     tcase_add_test(tests, a_full_bucket_says_so);
+    tcase_add_test(tests, few_at_a_time_stay_near);
+    tcase_add_test(tests, what_has_no_room_near_is_found_far);
     tcase_add_test(tests, one_of_many_claims_a_key);
+    tcase_add_test(tests, one_of_many_claims_a_key_near_or_far);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }
