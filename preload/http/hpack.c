@@ -128,38 +128,30 @@ void hpack_stack_fail(void) {
 
 /* ---- the table of static fields ---- */
 
-enum { TABLE_RAW, TABLE_BUSY, TABLE_READY };
-static uint32_t table_state;
-#define TABLE_SPINS 100000
+#define DISTANCE_MAX INT64_C(0x7fffffff) /* no object is larger, and none of ours is mapped below */
+static bool table_ready;
 
-/* Each word says how far it is from itself to what it means: .ci/hpack.c. */
-static bool table_prepare(void) {
-    uint32_t state = __atomic_load_n(&table_state, __ATOMIC_ACQUIRE);
-    if (state == TABLE_READY) return true;
-    if (state == TABLE_RAW && __atomic_compare_exchange_n(&table_state, &state, TABLE_BUSY, false,
-                                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        for (unsigned i = 0; i < hpack_table_count; i++) {
-            char *word = hpack_table + hpack_table_words[i];
-            uint64_t value;
-            memcpy(&value, word, sizeof value);
-            value += (uint64_t)(uintptr_t)word;
-            memcpy(word, &value, sizeof value);
-        }
-        __atomic_store_n(&table_state, TABLE_READY, __ATOMIC_RELEASE);
-        return true;
+/*
+ * Each word says how far it is from itself to what it means (.ci/hpack.c), and is made a pointer once, by whoever comes first.
+ * Nobody waits for anybody: a thread may be stopped in the middle of this, interrupted, or forked away from.
+ */
+static void table_prepare(void) {
+    if (__atomic_load_n(&table_ready, __ATOMIC_ACQUIRE)) return;
+    for (unsigned i = 0; i < hpack_table_count; i++) {
+        int64_t *word = (void *)(hpack_table + hpack_table_words[i]);
+        int64_t value = __atomic_load_n(word, __ATOMIC_RELAXED);
+        if (value < -DISTANCE_MAX || value > DISTANCE_MAX) continue;
+        __atomic_compare_exchange_n(word, &value, value + (int64_t)(intptr_t)word, false,
+                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
-    for (int i = 0; i < TABLE_SPINS; i++) {
-        if (__atomic_load_n(&table_state, __ATOMIC_ACQUIRE) == TABLE_READY) return true;
-        __builtin_ia32_pause();
-    }
-    return false;
+    __atomic_store_n(&table_ready, true, __ATOMIC_RELEASE);
 }
 
 /* ---- the inflater ---- */
 
 bool hpack_begin(struct hpack *hpack, hpack_more *more, void *ctx) {
     memset(hpack, 0, sizeof *hpack);
-    if (!table_prepare()) return false;
+    table_prepare();
     hpack->more = more;
     hpack->more_ctx = ctx;
     const nghttp2_mem mem = {hpack, piece_take, piece_give, piece_zeroed, piece_resize};

@@ -1,22 +1,32 @@
 /* The two halves' locks: short, bounded, owned by a thread, and the last one out carries out a pending end. */
 #include "track/half.h"
 
+#include "record/clock.h"
+#include "record/sys.h"
+#include "track/process.h"
+
 /*
- * A hook holds a half for well under a microsecond, so waiting longer than this means that its owner was preempted or that
- * a signal handler interrupted it. The caller then gives the connection up as blind: silence, never a stall.
+ * A hook holds a half for well under a microsecond, so waiting longer than the spins means that its owner was preempted, and gets
+ * the processor back, or that a signal handler interrupted it. After that time the caller gives the connection up as blind:
+ * silence, never a stall.
  */
-#define SPINS 4000
+#define SPINS 1000
+#define PREEMPTED_NS 50000000u
 
 bool half_lock_slowly(uint32_t *lock, uint32_t me) {
-    for (int i = 0; i < SPINS; i++) {
+    uint64_t since = 0;
+    for (unsigned tries = 0;; tries++) {
         uint32_t owner = 0;
         if (__atomic_compare_exchange_n(lock, &owner, me, false, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED))
             return true;
         if (owner == me) return false; /* we are a signal handler on top of our own hook */
         __builtin_ia32_pause();
+        if (tries < SPINS) continue;
+        if (since == 0) since = clock_now();
+        if (clock_now() - since > PREEMPTED_NS) return false;
+        if (!process_restricted) sys_call(SYS_sched_yield);
     }
-    return false;
 }
 
 void connection_end_now(struct connection *); /* connection.c; both halves are held */

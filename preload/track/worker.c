@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "record/clock.h"
 #include "record/stack_memo.h"
 #include "record/sys.h"
 #include "track/crowd.h"
@@ -15,6 +16,7 @@ __thread struct thread thread_self;
 bool worker_seen;
 
 static pthread_key_t key;
+#define KEY_WAIT_NS 50000000u /* its maker may be the thread that a signal handler is on top of */
 static enum { KEY_NONE, KEY_BEING_MADE, KEY_MADE, KEY_REFUSED } key_state;
 
 uint32_t thread_tid_ask(void) {
@@ -118,8 +120,8 @@ static void worker_leave(void *self) {
     thread_self.start = NULL;
 }
 
-/* Made when first needed, since most programs need none; by one thread, for which others wait some
- * nanoseconds. */
+/* Made when first needed, since most programs need none; by one thread, for which others wait, as
+ * long as it takes to get a processor back. */
 static bool key_ready(void) {
     __typeof__(key_state) none = KEY_NONE;
     if (__builtin_expect(__atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE, 1)) return true;
@@ -128,9 +130,10 @@ static bool key_ready(void) {
         const bool made = pthread_key_create(&key, worker_leave) == 0;
         __atomic_store_n(&key_state, made ? KEY_MADE : KEY_REFUSED, __ATOMIC_RELEASE);
     }
-    for (int i = 0; i < 1000 && __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE;
-         i++)
-        __builtin_ia32_pause();
+    const uint64_t start = clock_now();
+    while (__atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE &&
+           clock_now() - start < KEY_WAIT_NS)
+        if (!process_restricted) sys_call(SYS_sched_yield);
     return __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE;
 }
 

@@ -1,6 +1,7 @@
 /* Connections, exchanges and bodies as the wrappers drive them: real sockets, a real trace, counts to the last one. */
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "record/options.h"
 #include "tests/unit/suite.h"
 #include "track/flow.h"
+#include "track/half.h"
 #include "track/handle.h"
 #include "track/process.h"
 
@@ -360,6 +362,26 @@ START_TEST(bytes_that_nobody_could_look_at) {
 }
 END_TEST
 
+static uint32_t half;
+
+static void *leave_half(void *unused) {
+    usleep(20000);
+    __atomic_store_n(&half, 0, __ATOMIC_SEQ_CST);
+    return unused;
+}
+
+START_TEST(a_preempted_owner_of_a_half_is_waited_for) {
+    pthread_t owner;
+    half = 1;
+    pthread_create(&owner, NULL, leave_half, NULL);
+    ck_assert(half_lock(&half));
+    pthread_join(owner, NULL);
+    ck_assert(!half_lock(&half)); /* it is ours: a signal handler on top of us */
+    half = 1;
+    ck_assert(!half_lock(&half)); /* and nobody waits for ever */
+}
+END_TEST
+
 START_TEST(a_million_paths_leave_room_for_the_hosts) {
     char text[256];
     struct connection *c;
@@ -404,6 +426,7 @@ int main(void) {
     tcase_add_test(tests, a_tunnel_starts_the_connection_anew);
     tcase_add_test(tests, handles_tell_drained_from_closed);
     tcase_add_test(tests, bytes_that_nobody_could_look_at);
+    tcase_add_test(tests, a_preempted_owner_of_a_half_is_waited_for);
     tcase_add_test(tests, a_million_paths_leave_room_for_the_hosts);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
