@@ -185,6 +185,20 @@ static void find_images(struct source *source, const struct link_map *program) {
             image_read(&source->images[source->count++], m->l_addr, m->l_ld);
 }
 
+/* OpenSSL's, which is in the executable with Node or a library of its own. */
+static void *ssl_lookup(const struct source *source, const struct link_map *program,
+                        const char *name) {
+    size_t size;
+    void *found = lookup(source, name, &size);
+    for (const struct link_map *m = program->l_next; m && !found; m = m->l_next) {
+        struct image library;
+        if (!m->l_name || strncmp(text_base_name(m->l_name), "libssl.so", 9) != 0) continue;
+        image_read(&library, m->l_addr, m->l_ld);
+        found = image_find_sized(&library, name, &size);
+    }
+    return found;
+}
+
 static bool has_known_v8(const struct source *source) {
     struct javascript javascript;
     for (unsigned i = 0; i < source->count; i++)
@@ -224,8 +238,7 @@ void node_init(const struct link_map *program) {
     if (patch_functions(functions, count, &failed)) return;
     for (size_t i = 0; i < count; i++)
         real[which[i]] = functions[i].real;
-    size_t size;
-    void *getter = lookup(&source, "SSL_get_ex_data", &size);
+    void *getter = ssl_lookup(&source, program, "SSL_get_ex_data");
     memcpy(&get_ex_data, &getter, sizeof getter);
     if (getter) asker_tls_owner = tls_owner;
 }
