@@ -233,6 +233,7 @@ CHECK_ALL_SECONDS = 1800
 GO_BUILD_SECONDS = 600
 check-all: deps-lint
 	@.ci/go all >/dev/null || :
+	@.ci/aside machine node >/dev/null || :
 	@$(BUILD_ALL) all unit programs
 	@$(TEST_ENV) timeout $(GO_BUILD_SECONDS) tests/integration/golang.py all || :
 	@$(BUILD_ALL) $(ASAN_BUILD) unit

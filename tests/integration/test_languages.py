@@ -336,11 +336,33 @@ def unix_relay(path, port):
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def node_ways(scratch, switches, ways=tuple(NODE_WAYS), count=2):
+def system_node():
+    return [harness.need("node")]
+
+
+@functools.lru_cache
+def node_in_parts():
+    """Debian's Node, which is cut into libnode, libuv and libssl: .ci/aside has it. Parts of its own JavaScript have their fixed place
+    in /usr/share, so that it runs where they seem to be there."""
+    aside = os.path.join(harness.ROOT, ".ci", "aside")
+    place_of = subprocess.run([aside, "path", "node"], capture_output=True, text=True, check=False).stdout.strip()
+    if not place_of:
+        raise harness.Skip("the node of .ci/aside is not there")
+    script = 'mount -t overlay -o lowerdir="$0/usr/share:/usr/share" none /usr/share\n' \
+             'export LD_LIBRARY_PATH="$0/usr/lib/x86_64-linux-gnu"\nexec "$0/usr/bin/node" "$@"'
+    argv = [harness.need("unshare"), "--mount", *(["--map-root-user"] if os.getuid() else []), "sh", "-ec", script, place_of]
+    tried = subprocess.run([*argv, "-p", "process.config.variables.node_shared"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise harness.Skip(f"no file system of its own for a program: {tried.stderr.strip()[:200]}")
+    equal("it is a library", tried.stdout, "true\n")
+    return argv
+
+
+def node_ways(scratch, switches, node=system_node, ways=tuple(NODE_WAYS), count=2):
     """What is shown first is the line that the program itself says it asks at, though the event loop connects and sends."""
     path = os.path.join(scratch.directory, "socket")
     with unix_relay(path, origin.ports["http"]):
-        argv = [harness.need("node"), *switches, source("asked.js"), ",".join(ways), origin.url("http", HUGE).replace("localhost", "127.0.0.1"),
+        argv = [*node(), *switches, source("asked.js"), ",".join(ways), origin.url("http", HUGE).replace("localhost", "127.0.0.1"),
                 origin.url("https", HUGE).replace("localhost", "127.0.0.1"), path, str(count)]
         result = scratch.preloaded(argv, timeout=90)
     equal("status, errors", (result.status, result.errors), (0, ""))
@@ -371,10 +393,10 @@ def node_kept(scratch):
     check("interprets" not in text_of(result), lambda: text_of(result))
 
 
-def node_churn(scratch, switches):
+def node_churn(scratch, switches, node=system_node):
     """Clean work is not disturbed, whatever the collector and the compilers do meanwhile."""
     urls = [origin.url(scheme, "/bytes/3000") for scheme in ("http", "https")]
-    result = scratch.preloaded([harness.need("node"), *switches, source("churn.js"), *urls, "5"], timeout=120)
+    result = scratch.preloaded([*node(), *switches, source("churn.js"), *urls, "5"], timeout=120)
     equal("status, output, errors", (result.status, result.output, result.errors), (0, b"true 3000\n", ""))
     harness.no_error(result.report)
     equal("opened", result.report["totals"]["bodies"]["opened"], 3 * 7 * 5)
@@ -382,6 +404,10 @@ def node_churn(scratch, switches):
 
 for name, switches in {**NODE_RUNS, "collected by the program": ["--expose-gc"]}.items() if harness.LONG else [("collecting", NODE_RUNS["collecting"])]:
     suite.test(f"Node: clean requests ({name})", switches)(node_churn)
+
+if harness.LONG:
+    suite.test("Node in parts: who asked", [], node_in_parts)(node_ways)
+    suite.test("Node in parts: clean requests", NODE_RUNS["collecting"], node_in_parts)(node_churn)
 
 
 # ---- Java ------------------------------------------------------------------------------------------
