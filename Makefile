@@ -207,9 +207,12 @@ $(BUILD)/obj/tests/unit/%.o: tests/unit/%.c Makefile $(BUILD)/config.mk
 	@mkdir -p $(@D)
 	$(call Q,cc  ) $(CC) $(CFLAGS_UNIT) -c $< -o $@
 
+# Looks for V8 among what the program exports.
+$(BUILD)/tests/unit/test_asker: UNIT_EXPORTS = -Wl,--export-dynamic-symbol='_ZN*2v8*'
+
 $(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/obj/recorder.a $(BUILD)/obj/analyzer.a
 	@mkdir -p $(@D)
-	$(call Q,link) $(CC) $(LDSAN) -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS) -Wl,--as-needed $$(pkg-config --libs check) -lhttp_parser -lnghttp2
+	$(call Q,link) $(CC) $(LDSAN) $(UNIT_EXPORTS) -o $@ $^ $(PRELOAD_LIBS) $(ANALYZER_LIBS) -Wl,--as-needed $$(pkg-config --libs check) -lhttp_parser -lnghttp2
 
 unit: $(UNIT_TESTS)
 

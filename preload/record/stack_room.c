@@ -26,8 +26,9 @@ void stack_of_thread(uintptr_t low, uintptr_t high) {
 
 static bool is_main_stack(uintptr_t here) {
     static uintptr_t top; /* the kernel put its random bytes above the first frame */
-    if (top == 0) top = getauxval(AT_RANDOM);
-    return top - here < MAIN_STACK_MOST;
+    uintptr_t known = __atomic_load_n(&top, __ATOMIC_RELAXED);
+    if (known == 0) __atomic_store_n(&top, known = getauxval(AT_RANDOM), __ATOMIC_RELAXED);
+    return known - here < MAIN_STACK_MOST;
 }
 
 /* A signal handler's stack, or a coroutine's: every page is asked for, since what lies behind its guard page may be readable. */

@@ -44,8 +44,8 @@ static struct owner *find_or_make(const void *key) {
     for (uint32_t i = 0; i < WINDOW; i++) {
         uintptr_t nobody = 0;
         o = &owners[(hash + i) % OWNERS];
-        if (__atomic_compare_exchange_n(&o->key, &nobody, (uintptr_t)key, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&o->key, &nobody, (uintptr_t)key, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) { /* what who had it wrote is over */
             o->count = 0;
             return o;
         }
