@@ -7,7 +7,7 @@
 #include "model/arena.h"
 #include "symbol/symbol.h"
 
-static const char *const names[] = {NULL, "python", "ruby", "php", "javascript", "java"};
+static const char *const names[] = {NULL, "python", "ruby", "php", "javascript", "java", "perl"};
 
 const char *symbol_language_name(uint32_t language) {
     return language < sizeof names / sizeof *names ? names[language] : NULL;
@@ -41,6 +41,17 @@ static const struct {
     {TRACE_LANGUAGE_PHP, "*/vendor/*"},
     {TRACE_LANGUAGE_PHP, "*/share/php/*"},
     {TRACE_LANGUAGE_PHP, "phar://*"},
+    {TRACE_LANGUAGE_PERL, "*/share/perl/5.*/*"},
+    {TRACE_LANGUAGE_PERL, "*/share/perl5/*"},
+    {TRACE_LANGUAGE_PERL, "*/lib*/perl/5.*/*"},
+    {TRACE_LANGUAGE_PERL, "*/lib*/perl5/*"},
+    {TRACE_LANGUAGE_PERL, "*/lib*/perl-base/*"},
+    {TRACE_LANGUAGE_PERL, "*/perl-5.*/lib/5.*/*"}, /* perlbrew */
+    {TRACE_LANGUAGE_PERL, "*/site_perl/*"},
+    {TRACE_LANGUAGE_PERL, "*/vendor_perl/*"},
+    {TRACE_LANGUAGE_PERL,
+     "* (autosplit into *"}, /* as only installing does; named by where it was built */
+    {TRACE_LANGUAGE_PERL, "(eval [0-9]*"}, /* text: no file, and a number that no two runs share */
     {TRACE_LANGUAGE_JAVASCRIPT, "node:*"},
     {TRACE_LANGUAGE_JAVASCRIPT, "*/node_modules/*"},
     /* no path tells a library's class from the program's: the JDK's own, languages, clients and what they stand on */

@@ -132,6 +132,7 @@ enum trace_language {
     TRACE_LANGUAGE_PHP = 3,
     TRACE_LANGUAGE_JAVASCRIPT = 4,
     TRACE_LANGUAGE_JAVA = 5,
+    TRACE_LANGUAGE_PERL = 6,
 };
 
 struct trace_frame {

@@ -294,6 +294,84 @@ for tls in ("http", "https"):
     )(kept_script)
 
 
+# ---- Perl ------------------------------------------------------------------------------------------
+
+PERL_KNOWN = (32, 36, 40, 42)
+PERL_WAYS = ("sub alias method byname autoload recursive block text file sort bysub map first pattern replace overload tied destroy "
+             "handler signal dying jump local lines argument loops deep threads").split()
+
+
+def perls():
+    """One threaded Perl of each version that is known: what the system has, what perlbrew has."""
+    found = {}
+    places = [shutil.which("perl") or "", *sorted(glob.glob(os.path.expanduser("~/perl5/perlbrew/perls/*/bin/perl")))]
+    for place in filter(os.path.exists, places):
+        asked = subprocess.run([place, "-MConfig", "-e", "print $^V->{version}[1], ' ', $Config{useithreads} // ''"],
+                               capture_output=True, text=True)
+        version, _, threads = asked.stdout.partition(" ")
+        if threads == "define" and int(version) in PERL_KNOWN:
+            found.setdefault(f"5.{version}", place)
+    return found
+
+
+PERLS = perls()
+
+
+def perl_ways(scratch, version, ways=tuple(PERL_WAYS), count=2):
+    """Every stack is the one that caller() gave at the line that sends: all of its files, lines and functions."""
+    if version not in PERLS:
+        raise harness.Skip("no threaded Perl of a known version on this machine")
+    argv = [PERLS[version], source("kept.pl"), ",".join(ways), origin.url("http", BIG), str(count)]
+    result = scratch.preloaded(argv, "--full-stacks", settings="summary=0:stack_depth=128")
+    equal("status", (result.status, result.errors), (0, ""))
+    harness.replays(result.traces)
+    lines = result.output.decode().splitlines()
+    equal("requests", len(lines), count * len(ways))
+    expected = {re.sub(r"\(eval \d+\)", "(eval N)", line) for line in lines}
+    equal("stacks told", len(expected), len(ways))
+    found = [f for f in result.report["findings"] if f["rule"] == "unclosed-body"] # a thread that does something else "paused"
+    equal("objects", sum(f["count"] for f in found), len(lines))
+    got = set()
+    for finding in found:
+        frames = [frame for frame in finding["stacks"]["request"] if frame["language"] == "perl"]
+        told = " ".join(f"{frame['file']}|{frame['line']}|{frame['function']}" for frame in frames)
+        got.add(re.sub(r"\(eval \d+\)", "(eval N)", told))
+        equal("first frame", place(first(finding)), (marked("kept.pl"), "main::ask", source("kept.pl")))
+    equal("stacks", sorted(got), sorted(expected))
+
+
+for version in PERLS or ["5.36"]:
+    suite.test(f"Perl {version}: stacks are Perl's own", version)(perl_ways)
+
+
+@suite.test("Perl: a line of the command line, and a program that is text")
+def perl_text(scratch):
+    module = scratch.write("lib/perl5/Asks.pm", "package Asks;\nsub get { my ($at, $path) = @_;\n"
+                           "my $s = IO::Socket::INET->new($at); print $s qq{GET $path HTTP/1.1\\r\\nHost: $at\\r\\n\\r\\n};"
+                           "sysread $s, my $head, 4096; push @main::kept, $s }\n1;\n")
+    host = f"127.0.0.1:{origin.ports['http']}"
+    code = f"use IO::Socket::INET; use Asks; use POSIX ();\nsub one {{ Asks::get('{host}', '{BIG}') }}\n"
+    code += "one() for 1 .. 3; eval 'sub { one() }->()'; POSIX::_exit(0)"
+    argv = [harness.need("perl"), "-I" + os.path.dirname(module), "-e", code]
+    frames = {place(first(finding)) for finding in leaks(scratch.preloaded(argv), 4)}
+    equal("frames", frames, {(2, "main::one", "-e")})
+
+
+def perl_client(scratch, client, scheme):
+    """A finding shows the line of the program, not those of the client's modules."""
+    argv = [harness.need("perl"), os.path.join(harness.SOURCES, "clients", "fetch.pl"), client, origin.url(scheme, BIG), "keep", str(COUNT)]
+    result = scratch.preloaded(argv)
+    for finding in leaks(result):
+        for stack in ("request", "connect"):
+            frame = first(finding, stack)
+            equal(stack, (frame["function"], os.path.basename(frame["file"]), frame["language"]), ("main::keep", "fetch.pl", "perl"))
+        check("interprets" not in text_of(result), lambda: text_of(result))
+
+
+for tls in ("http", "https"):
+    suite.test(f"Perl: LWP's sockets ({tls})", "LWP", tls)(perl_client)
+
+
 def text_of(result):
     run = subprocess.run([harness.HTTPLEAK, "report", *result.traces], capture_output=True, text=True)
     return re.sub(r"\s+", " ", run.stdout)

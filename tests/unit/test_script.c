@@ -29,6 +29,13 @@ START_TEST(kinds_of_files) {
         {"/var/lib/gems/3.1.0/gems/faraday-2/lib/a.rb", TRACE_LANGUAGE_RUBY, SYMBOL_CLIENT},
         {"<internal:io>", TRACE_LANGUAGE_RUBY, SYMBOL_CLIENT},
         {"/srv/app/main.rb", TRACE_LANGUAGE_RUBY, SYMBOL_USER},
+        {"/usr/share/perl5/LWP/UserAgent.pm", TRACE_LANGUAGE_PERL, SYMBOL_CLIENT},
+        {"/usr/lib/x86_64-linux-gnu/perl-base/IO/Handle.pm", TRACE_LANGUAGE_PERL, SYMBOL_CLIENT},
+        {"/home/a/local/lib/perl5/Mojo/IOLoop.pm", TRACE_LANGUAGE_PERL, SYMBOL_CLIENT},
+        {"blib/lib/A.pm (autosplit into blib/lib/auto/A/b.al)", TRACE_LANGUAGE_PERL, SYMBOL_CLIENT},
+        {"(eval 12)", TRACE_LANGUAGE_PERL, SYMBOL_CLIENT},
+        {"-e", TRACE_LANGUAGE_PERL, SYMBOL_USER},
+        {"/srv/app/lib/App.pm", TRACE_LANGUAGE_PERL, SYMBOL_USER},
         {"/srv/vendor/guzzle/src/Client.php", TRACE_LANGUAGE_PHP, SYMBOL_CLIENT},
         {"/srv/index.php", TRACE_LANGUAGE_PHP, SYMBOL_USER},
         {"node:net", TRACE_LANGUAGE_JAVASCRIPT, SYMBOL_CLIENT},
@@ -41,6 +48,7 @@ START_TEST(kinds_of_files) {
         ck_assert_msg(symbol_script_kind(cases[i].language, cases[i].file) == cases[i].kind, "%s",
                       cases[i].file);
     ck_assert_str_eq(symbol_language_name(TRACE_LANGUAGE_PHP), "php");
+    ck_assert_str_eq(symbol_language_name(TRACE_LANGUAGE_PERL), "perl");
     ck_assert_ptr_null(symbol_language_name(TRACE_LANGUAGE_NATIVE));
     ck_assert_ptr_null(symbol_language_name(77));
 }
