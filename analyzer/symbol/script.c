@@ -7,7 +7,8 @@
 #include "model/arena.h"
 #include "symbol/symbol.h"
 
-static const char *const names[] = {NULL, "python", "ruby", "php", "javascript", "java", "perl"};
+static const char *const names[] = {NULL,         "python", "ruby", "php",
+                                    "javascript", "java",   "perl", "lua"};
 
 const char *symbol_language_name(uint32_t language) {
     return language < sizeof names / sizeof *names ? names[language] : NULL;
@@ -52,6 +53,10 @@ static const struct {
     {TRACE_LANGUAGE_PERL,
      "* (autosplit into *"}, /* as only installing does; named by where it was built */
     {TRACE_LANGUAGE_PERL, "(eval [0-9]*"}, /* text: no file, and a number that no two runs share */
+    {TRACE_LANGUAGE_LUA, "*/share/lua/5.*"},
+    {TRACE_LANGUAGE_LUA, "*/lib*/lua/5.*"},
+    {TRACE_LANGUAGE_LUA, "*/lua_modules/*"},
+    {TRACE_LANGUAGE_LUA, "[[]string \"*"}, /* text: no file */
     {TRACE_LANGUAGE_JAVASCRIPT, "node:*"},
     {TRACE_LANGUAGE_JAVASCRIPT, "*/node_modules/*"},
     /* no path tells a library's class from the program's: the JDK's own, languages, clients and what they stand on */

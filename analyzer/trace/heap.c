@@ -130,10 +130,10 @@ const struct trace_stack *trace_file_stack(struct trace_file *file, uint32_t id)
         return NULL;
     }
     for (uint32_t i = 0; i < head.count; i++) {
-        if (found->frames[i].language <= TRACE_LANGUAGE_PERL) continue;
+        if (found->frames[i].language <= TRACE_LANGUAGE_LUA) continue;
         trace_file_fail(file, at + sizeof head + i * sizeof(struct trace_frame),
                         "expected a frame of a language from 0 to %u, found %u",
-                        TRACE_LANGUAGE_PERL, found->frames[i].language);
+                        TRACE_LANGUAGE_LUA, found->frames[i].language);
         free(found);
         return NULL;
     }

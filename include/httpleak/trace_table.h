@@ -133,6 +133,7 @@ enum trace_language {
     TRACE_LANGUAGE_JAVASCRIPT = 4,
     TRACE_LANGUAGE_JAVA = 5,
     TRACE_LANGUAGE_PERL = 6,
+    TRACE_LANGUAGE_LUA = 7,
 };
 
 struct trace_frame {

@@ -3,6 +3,7 @@
 
 #include "golang/golang.h"
 #include "interpose/carried.h"
+#include "interpose/lua.h"
 #include "interpose/node.h"
 #include "interpose/real.h"
 #include "record/sys.h"
@@ -57,6 +58,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
     if (!process_active) return;
     carried_init(real_program_map(), facts.headers, facts.header_count, real_recorder_map());
     node_init(real_program_map());
+    lua_init(real_program_map());
     if (on_exit) on_exit(init_status, NULL);
     init_golang(&facts);
 }

@@ -372,6 +372,36 @@ for tls in ("http", "https"):
     suite.test(f"Perl: LWP's sockets ({tls})", "LWP", tls)(perl_client)
 
 
+# ---- Lua -------------------------------------------------------------------------------------------
+
+LUAS = {version: path for version in ("5.1", "5.2", "5.3", "5.4") if (path := shutil.which(f"lua{version}"))}
+LUA_WAYS = ("fn method callable recursive protected handler text file sort gsub index add coroutine nested waited failed ended tail "
+            "iterator").split()
+
+
+def lua_ways(scratch, version, count=2):
+    """Every stack is the one that debug.getinfo gave at the line that sends, coroutine by coroutine."""
+    if version not in LUAS:
+        raise harness.Skip("no Lua on this machine")
+    host, port = "127.0.0.1", str(origin.ports["http"])
+    argv = [LUAS[version], source("kept.lua"), ",".join(LUA_WAYS), host, port, BIG, str(count)]
+    result = scratch.preloaded(argv, "--full-stacks", settings="summary=0:stack_depth=128")
+    equal("status", (result.status, result.errors), (0, ""))
+    harness.replays(result.traces)
+    lines = result.output.decode().splitlines()
+    equal("requests", len(lines), count * len(LUA_WAYS))
+    found = leaks(result, len(lines))
+    got = set()
+    for finding in found:
+        frames = [frame for frame in finding["stacks"]["request"] if frame["language"] == "lua"]
+        got.add(" ".join(f"{frame['file']}|{frame['line']}|{frame['function']}" for frame in frames))
+    equal("stacks", sorted(got), sorted(set(lines)))
+
+
+for version in LUAS or ["5.4"]:
+    suite.test(f"Lua {version}: stacks are Lua's own", version)(lua_ways)
+
+
 def text_of(result):
     run = subprocess.run([harness.HTTPLEAK, "report", *result.traces], capture_output=True, text=True)
     return re.sub(r"\s+", " ", run.stdout)

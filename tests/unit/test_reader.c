@@ -248,7 +248,7 @@ START_TEST(bad_ids_lengths_and_hashes_are_errors) {
     trace_file_close(file);
 
     stack->count = 2;
-    stack->frames[1].language = TRACE_LANGUAGE_PERL + 1;
+    stack->frames[1].language = TRACE_LANGUAGE_LUA + 1;
     file = open_it();
     ck_assert_ptr_null(trace_file_stack(file, calls));
     expect_error(file, stacks + calls * 8 + sizeof *stack + sizeof *stack->frames, "language");

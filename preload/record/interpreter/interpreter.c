@@ -7,6 +7,7 @@
 #include "record/gate.h"
 #include "record/interpreter/java.h"
 #include "record/interpreter/javascript.h"
+#include "record/interpreter/lua.h"
 #include "record/interpreter/perl.h"
 #include "record/interpreter/php.h"
 #include "record/interpreter/python.h"
@@ -20,6 +21,7 @@ struct found {
     struct ruby ruby;
     struct php php;
     struct perl perl;
+    struct lua lua;
     struct java java;
     struct javascript javascript;
 };
@@ -62,6 +64,8 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
         f->language = TRACE_LANGUAGE_PHP;
     else if (perl_find(&f->perl, &image))
         f->language = TRACE_LANGUAGE_PERL;
+    else if (lua_find(&f->lua, &image))
+        f->language = TRACE_LANGUAGE_LUA;
     else if (java_find(&f->java, &image, f->start, f->end))
         f->language = TRACE_LANGUAGE_JAVA;
     else if (javascript_find(&f->javascript, &image))
@@ -76,7 +80,8 @@ static bool is_same(const struct found *a, const struct found *b) {
            a->python.code_type == b->python.code_type &&
            a->python.thread_state == b->python.thread_state && a->ruby.frames == b->ruby.frames &&
            a->php.globals == b->php.globals && a->perl.key == b->perl.key &&
-           a->java.structs == b->java.structs && a->javascript.trace == b->javascript.trace;
+           a->lua.stack == b->lua.stack && a->java.structs == b->java.structs &&
+           a->javascript.trace == b->javascript.trace;
 }
 
 /* As a rule nothing has changed: then whoever is taking a stack goes on with what he has. */
@@ -134,6 +139,7 @@ static uint32_t frames_of(const struct found *f, bool inside, void **counters, u
     case TRACE_LANGUAGE_JAVA: return java_frames(&f->java, counters, most);
     case TRACE_LANGUAGE_PHP: return inside ? php_frames(&f->php, counters, most) : 0;
     case TRACE_LANGUAGE_PERL: return inside ? perl_frames(&f->perl, counters, most) : 0;
+    case TRACE_LANGUAGE_LUA: return inside ? lua_frames(&f->lua, counters, most) : 0;
     default: return 0;
     }
 }
