@@ -4,6 +4,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "record/clock.h"
 #include "record/gate.h"
 #include "record/interpreter/java.h"
 #include "record/interpreter/javascript.h"
@@ -30,7 +31,16 @@ struct found {
 static struct found places[2];
 static const struct found *found;
 static uint32_t turn;
-static uint32_t looked; /* modules have not changed since */
+static uint32_t changes = 1; /* of the modules */
+static uint32_t seen;        /* how many of them `found` knows of */
+static uint32_t looker;      /* the thread that looks, 0: nobody */
+#define LOOK_WAIT_NS 50000000u
+
+static bool is_known(void) {
+    return __builtin_expect(__atomic_load_n(&seen, __ATOMIC_ACQUIRE) ==
+                                __atomic_load_n(&changes, __ATOMIC_RELAXED),
+                            1);
+}
 
 static void range_of(struct found *f, const struct dl_phdr_info *info) {
     f->start = UINTPTR_MAX;
@@ -88,25 +98,44 @@ static bool is_same(const struct found *a, const struct found *b) {
 static void look(void) {
     struct found now;
     memset(&now, 0, sizeof now);
-    const uint64_t signals = sys_hold_signals();
-    gate_enter();
-    __atomic_store_n(&looked, 1, __ATOMIC_RELAXED);
+    const uint32_t known = __atomic_load_n(&changes, __ATOMIC_ACQUIRE);
     const int there = dl_iterate_phdr(look_at, &now);
+    const struct found *before = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
+    if (!there || !before || !is_same(before, &now)) {
+        struct found *place = &places[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) & 1];
+        if (there) *place = now;
+        __atomic_store_n(&found, there ? place : NULL, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&seen, known, __ATOMIC_RELEASE);
+}
+
+/* One thread looks, and those that come meanwhile wait for what it finds: their stacks would be native ones. */
+static void know(void) {
+    const uint64_t signals = sys_hold_signals();
+    const uint32_t me = sys_gettid();
+    const uint64_t start = clock_now();
+    gate_enter();
+    for (uint32_t owner = 0; !is_known(); owner = __atomic_load_n(&looker, __ATOMIC_RELAXED)) {
+        if (owner == me) break; /* we are in the handler of a fault on top of it */
+        /* an owner that takes so long may be one that a fork left behind */
+        if (owner && clock_now() - start < LOOK_WAIT_NS)
+            sys_call(SYS_sched_yield);
+        else if (__atomic_compare_exchange_n(&looker, &owner, me, false, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED)) {
+            if (!is_known()) look();
+            __atomic_store_n(&looker, 0, __ATOMIC_RELEASE);
+        }
+    }
     gate_leave();
     sys_release_signals(signals);
-    const struct found *before = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
-    if (there && before && is_same(before, &now)) return;
-    struct found *place = &places[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) & 1];
-    if (there) *place = now;
-    __atomic_store_n(&found, there ? place : NULL, __ATOMIC_RELEASE);
 }
 
 void interpreter_forget(void) {
-    __atomic_store_n(&looked, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
 }
 
 bool interpreter_is_absent(void) {
-    return __atomic_load_n(&looked, __ATOMIC_RELAXED) && !__atomic_load_n(&found, __ATOMIC_ACQUIRE);
+    return is_known() && !__atomic_load_n(&found, __ATOMIC_ACQUIRE);
 }
 
 /* The part of a native stack that is the interpreter's: [first, last); both are n when there is none. */
@@ -205,7 +234,7 @@ static uint32_t splice(const struct found *f, void **pcs, uint32_t n, uint32_t m
 }
 
 static const struct found *here(void) {
-    if (__builtin_expect(!__atomic_load_n(&looked, __ATOMIC_RELAXED), 0)) look();
+    if (!is_known()) know();
     return __atomic_load_n(&found, __ATOMIC_ACQUIRE);
 }
 
