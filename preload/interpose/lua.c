@@ -16,10 +16,10 @@ static struct patch_function functions[FUNCTIONS];
 /* lua_resume(state, arguments), then (state, from, arguments), then with a place for the number of results. */
 typedef int resume(void *, uintptr_t, uintptr_t, uintptr_t);
 static int lua_resume_here(void *state, uintptr_t a, uintptr_t b, uintptr_t c) {
-    struct lua_running self;
-    lua_enter(&self, state);
+    const void *const frame = __builtin_frame_address(0);
+    lua_enter(state, frame);
     const int r = ((resume *)functions[RESUME].real)(state, a, b, c);
-    lua_leave(&self);
+    lua_leave(frame);
     return r;
 }
 
@@ -31,23 +31,23 @@ typedef int call(void *, int, int, int, intptr_t, uintptr_t);
 static int lua_call_here(void *state, int arguments, int results, int handler, intptr_t context,
                          uintptr_t continuation) {
     call *const real = (call *)functions[CALL].real;
-    struct lua_running self;
-    if (lua_runs(state) || continuation)
+    const void *const frame = __builtin_frame_address(0);
+    if (lua_runs(state, frame) || continuation)
         return real(state, arguments, results, handler, context, continuation);
-    lua_enter(&self, state);
+    lua_enter(state, frame);
     const int r = real(state, arguments, results, handler, context, continuation);
-    lua_leave(&self);
+    lua_leave(frame);
     return r;
 }
 
 typedef int call_5_1(void *, int, int, int);
 static int lua_call_5_1(void *state, int arguments, int results, int handler) {
     call_5_1 *const real = (call_5_1 *)functions[CALL].real;
-    struct lua_running self;
-    if (lua_runs(state)) return real(state, arguments, results, handler);
-    lua_enter(&self, state);
+    const void *const frame = __builtin_frame_address(0);
+    if (lua_runs(state, frame)) return real(state, arguments, results, handler);
+    lua_enter(state, frame);
     const int r = real(state, arguments, results, handler);
-    lua_leave(&self);
+    lua_leave(frame);
     return r;
 }
 

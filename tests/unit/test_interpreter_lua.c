@@ -10,6 +10,8 @@ struct level {
     int line;
 };
 struct state {
+    void *next;
+    uint8_t type;
     struct level levels[4]; /* up to one without `what` */
 };
 
@@ -40,32 +42,70 @@ static void *frame(const char *file, const char *function, uint32_t line) {
                          (struct frame_text){function, strlen(function)}, line);
 }
 
-static struct state outer = {{{"resume", "C", "=[C]", -1},
+static struct state outer = {NULL,
+                             8,
+                             {{"resume", "C", "=[C]", -1},
                               {NULL, "Lua", "=(command line)", 7},
                               {NULL, "main", "@/app/main.lua", 9}}};
-static struct state inner = {{{"fetch", "Lua", "@/app/a.lua", 3}, {"f", "Lua", "return 1", 1}}};
+static struct state inner = {
+    NULL, 8, {{"fetch", "Lua", "@/app/a.lua", 3}, {"f", "Lua", "return 1", 1}}};
+
+/* A frame of somebody further out, by so many steps. */
+#define ABOVE(steps) ((const char *)__builtin_frame_address(0) + 64 * (steps))
 
 START_TEST(coroutines_are_followed_by_who_resumed_them) {
-    struct lua_running first, second, again;
     void *pcs[8];
     ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 0);
-    lua_enter(&first, &outer);
-    ck_assert(lua_runs(&outer));
-    lua_enter(&second, &inner);
-    lua_enter(&again, &inner);
-    ck_assert(lua_runs(&inner) && !lua_runs(&outer));
+    lua_enter(&outer, ABOVE(3));
+    ck_assert(lua_runs(&outer, ABOVE(0)));
+    lua_enter(&inner, ABOVE(2));
+    lua_enter(&inner, ABOVE(1));
+    ck_assert(lua_runs(&inner, ABOVE(0)) && !lua_runs(&outer, ABOVE(0)));
     ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 4);
     ck_assert_ptr_eq(pcs[0], frame("/app/a.lua", "fetch", 3));
     ck_assert_ptr_eq(pcs[1], frame("[string \"x\"]", "f", 1));
     ck_assert_ptr_eq(pcs[2], frame("(command line)", "<anonymous>", 7));
     ck_assert_ptr_eq(pcs[3], frame("/app/main.lua", "main chunk", 9));
     ck_assert_uint_eq(lua_frames(&lua, pcs, 3), 3);
-    lua_leave(&again);
-    lua_leave(&second);
+    lua_leave(ABOVE(1));
+    lua_leave(ABOVE(2));
     ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 2);
-    lua_leave(&first);
+    lua_leave(ABOVE(3));
     ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 0);
-    ck_assert(!lua_runs(&outer));
+    ck_assert(!lua_runs(&outer, ABOVE(0)));
+}
+END_TEST
+
+START_TEST(what_a_longjmp_left_behind_is_over) {
+    static struct state freed = {NULL, 0, {{"gone", "Lua", "@/app/gone.lua", 1}}};
+    void *pcs[8];
+    lua_enter(&outer, ABOVE(5));
+    lua_enter(&inner, ABOVE(2)); /* never leaves */
+    ck_assert(lua_runs(&outer, ABOVE(2)));
+    lua_enter(&inner, ABOVE(2));
+    lua_enter(&freed, ABOVE(1));
+    lua_leave(ABOVE(4)); /* further out than both */
+    ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 2);
+    lua_enter(&freed, ABOVE(3));
+    lua_enter((void *)(uintptr_t)0x1000, ABOVE(2)); /* no memory any more */
+    ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 2);
+    lua_leave(ABOVE(5));
+    ck_assert_uint_eq(lua_frames(&lua, pcs, 8), 0);
+}
+END_TEST
+
+START_TEST(of_many_the_innermost_are_kept) {
+    static struct state many[40];
+    void *pcs[80];
+    for (unsigned i = 0; i < 40; i++) {
+        many[i] = inner;
+        lua_enter(&many[i], ABOVE(50 - i));
+    }
+    ck_assert(lua_runs(&many[39], ABOVE(0)));
+    ck_assert_uint_eq(lua_frames(&lua, pcs, 80), 32);
+    for (unsigned i = 40; i-- > 0;)
+        lua_leave(ABOVE(50 - i));
+    ck_assert_uint_eq(lua_frames(&lua, pcs, 80), 0);
 }
 END_TEST
 
@@ -73,6 +113,8 @@ int main(void) {
     Suite *suite = suite_create("Lua's stacks");
     TCase *tests = tcase_create("stacks");
     tcase_add_test(tests, coroutines_are_followed_by_who_resumed_them);
+    tcase_add_test(tests, what_a_longjmp_left_behind_is_over);
+    tcase_add_test(tests, of_many_the_innermost_are_kept);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

@@ -11,23 +11,49 @@
 #define DEBUG_SOURCE 32u
 #define DEBUG_SIZE 256u /* more than any has */
 #define SHORT_SOURCE 60u
-#define RUNNING_MOST 200u /* C calls that Lua allows in each other */
+#define RUNNING_MOST 16u /* within each other; of more than that the outer ones are forgotten */
+#define TYPE_AT 8u       /* of any collectable object; that of a state: */
+#define TYPE_THREAD 8u
 #define LEVELS_MOST 1024u
 #define NAME_MOST 256u
 
-static __thread struct lua_running *running __attribute__((tls_model("initial-exec")));
+struct running {
+    void *state;
+    uintptr_t frame;
+};
+static __thread struct running running[RUNNING_MOST] __attribute__((tls_model("initial-exec")));
+static __thread uint32_t depth __attribute__((tls_model("initial-exec")));
 
-void lua_enter(struct lua_running *self, void *state) {
-    *self = (struct lua_running){state, running};
-    running = self;
+static void depth_set(uint32_t value) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* for a handler that takes a stack in between */
+    __atomic_store_n(&depth, value, __ATOMIC_RELAXED);
 }
 
-void lua_leave(const struct lua_running *self) {
-    running = self->below;
+/* The stack grows down: what is not above the frame is over. */
+static void forget_below(uintptr_t frame) {
+    uint32_t left = depth;
+    while (left > 0 && running[left - 1].frame <= frame)
+        left--;
+    if (left != depth) depth_set(left);
 }
 
-bool lua_runs(const void *state) {
-    return running && running->state == state;
+void lua_enter(void *state, const void *frame) {
+    forget_below((uintptr_t)frame);
+    if (depth == RUNNING_MOST) {
+        memmove(running, running + 1, sizeof running - sizeof *running);
+        depth_set(RUNNING_MOST - 1);
+    }
+    running[depth] = (struct running){state, (uintptr_t)frame};
+    depth_set(depth + 1);
+}
+
+void lua_leave(const void *frame) {
+    forget_below((uintptr_t)frame);
+}
+
+bool lua_runs(const void *state, const void *frame) {
+    forget_below((uintptr_t)frame);
+    return depth > 0 && running[depth - 1].state == state;
 }
 
 static const char *pointer_at(const uint8_t *debug, unsigned offset) {
@@ -70,15 +96,25 @@ static uint32_t coroutine_frames(const struct lua *lua, void *state, void **coun
     return count;
 }
 
+/* A state that was left by a longjmp, and freed since, must not be asked. */
+static bool is_state(const struct memory *memory, const void *state) {
+    uint8_t type;
+    return memory_read(memory, (uintptr_t)state + TYPE_AT, &type, sizeof type) &&
+           type == TYPE_THREAD;
+}
+
 /* Each coroutine's, then those of who resumed it. */
 uint32_t lua_frames(const struct lua *lua, void **counters, uint32_t most) {
-    uint32_t count = 0, i = 0;
-    for (const struct lua_running *r = running; r && count < most && i < RUNNING_MOST;
-         r = r->below, i++) {
+    const struct memory memory = memory_begin();
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uint32_t count = 0;
+    for (uint32_t i = depth; i-- > 0 && count < most;) {
+        void *const state = running[i].state;
         bool again = false; /* a state that is called into once more has all of it on one stack */
-        for (const struct lua_running *inner = running; inner != r; inner = inner->below)
-            again = again || inner->state == r->state;
-        if (!again) count += coroutine_frames(lua, r->state, counters + count, most - count);
+        for (uint32_t inner = depth; --inner > i;)
+            again = again || running[inner].state == state;
+        if (again || running[i].frame <= here || !is_state(&memory, state)) continue;
+        count += coroutine_frames(lua, state, counters + count, most - count);
     }
     return count;
 }

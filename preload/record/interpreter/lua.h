@@ -22,14 +22,13 @@ unsigned lua_find(struct lua *, const struct image *module);
 /* As python_frames. Only in a thread whose native stack leads through Lua. */
 uint32_t lua_frames(const struct lua *, void **counters, uint32_t most);
 
-/* What runs from lua_enter to lua_leave: a coroutine, or what a program calls first. In the caller's frame, in turn. */
-struct lua_running {
-    void *state;
-    struct lua_running *below;
-};
-void lua_enter(struct lua_running *, void *state);
-void lua_leave(const struct lua_running *);
+/*
+ * What runs from lua_enter to lua_leave: a coroutine, or what a program calls first. `frame` is the address of the caller's own frame,
+ * the same for both: by it those are known that a longjmp left behind, since they lie deeper than whoever comes next.
+ */
+void lua_enter(void *state, const void *frame);
+void lua_leave(const void *frame);
 /* Whether it is the innermost of the calling thread's. */
-bool lua_runs(const void *state);
+bool lua_runs(const void *state, const void *frame);
 
 #endif
