@@ -79,8 +79,10 @@ static bool line_end(struct http1_line *line) {
     return !line->complete;
 }
 
+/* Also with the line: then the colon may stand on a folded one. */
 static inline bool name_ends(const char *text, size_t n, size_t length) {
-    return n > length && (text[length] == ':' || http1_blank(text[length]));
+    return n == length || (n > length && (text[length] == ':' || text[length] == '\r' ||
+                                          http1_blank(text[length])));
 }
 
 /*

@@ -140,6 +140,8 @@ static const struct http1_case cases[] = {
          "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\nHTTP/1.1 500\r\nContent-Length: 0\r\n\r\n",
          "ask head(404 none keep) end ask head(500 none keep) end =ok"),
     CASE("folded", "G", R("X: a\r\n b\r\nContent-Length:\r\n 5\r\n") "hello", R5_LOG "=ok"),
+    CASE("folded before the colon", "G", R("Content-Length\r\n : 5\r\n") "hello", R5_LOG "=ok"),
+    CASE("a name alone", "G", R("Content-Length\r\nContent-Length: 5\r\n") "hello", R5_LOG "=ok"),
     CASE("lines between messages", "GG", R5 "\r\n\n" R5, R5_LOG R5_LOG "=ok"),
     CASE("odd status", "G", "HTTP/1.1 999 Denied\r\nContent-Length: 0\r\n\r\n",
          "ask head(999 none keep) end =ok"),
