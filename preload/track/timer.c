@@ -6,7 +6,8 @@
 
 /*
  * Open addressing within a window: a key stands in one of the WINDOW places from its hash on, or nowhere, so that every look-up
- * is bounded and nobody waits. A place is claimed by exchanging its key, and its key is written last.
+ * is bounded and nobody waits. A place is claimed by exchanging its key, to take it as to leave it; its record is its owner's, and
+ * its key is written last.
  */
 #define PLACES (1u << 17)
 #define WINDOW 16u
@@ -71,15 +72,17 @@ static uint32_t record_of(const struct timer_start *start) {
     return 0;
 }
 
+/* One thread at a time; who comes meanwhile has a mark's neighbour to tell. */
 static void record_mark(struct trace_timer *record, uint64_t count, uint64_t now) {
     uint64_t next = __atomic_load_n(&record->mark_next, __ATOMIC_RELAXED);
     const uint64_t step = count / 8 > 64 ? count / 8 : 64;
-    if (count < next || !__atomic_compare_exchange_n(&record->mark_next, &next, count + step, false,
-                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    if (count < next || !__atomic_compare_exchange_n(&record->mark_next, &next, UINT64_MAX, false,
+                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return;
     const uint64_t n = __atomic_load_n(&record->mark_count, __ATOMIC_RELAXED);
     record->marks[n % TRACE_TIMER_MARKS] = (struct trace_timer_mark){now, count};
     __atomic_store_n(&record->mark_count, n + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&record->mark_next, count + step, __ATOMIC_RELEASE);
 }
 
 static void record_started(struct trace_timer *record, const struct timer_start *start) {
@@ -130,10 +133,11 @@ static struct timer_place *place_find(uint64_t key) {
 static bool timer_ended(uint64_t key, enum timer_end end) {
     struct timer_place *place = place_find(key);
     if (!place) return false;
-    const uint32_t record = place->record;
-    if (!__atomic_compare_exchange_n(&place->key, &key, KEY_NONE, false, __ATOMIC_ACQ_REL,
+    if (!__atomic_compare_exchange_n(&place->key, &key, KEY_CLAIMED, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED))
         return false;
+    const uint32_t record = place->record;
+    __atomic_store_n(&place->key, KEY_NONE, __ATOMIC_RELEASE);
     __atomic_sub_fetch(&pending, 1, __ATOMIC_RELAXED);
     record_ended(record, end);
     return true;
@@ -146,13 +150,14 @@ static struct timer_place *place_claim(uint64_t key) {
         struct timer_place *place = &places[(at + i % WINDOW) % PLACES];
         uint64_t found = __atomic_load_n(&place->key, __ATOMIC_ACQUIRE);
         const bool taken = found != KEY_NONE;
-        if (taken && (i < WINDOW || found == KEY_CLAIMED || !place->collectable)) continue;
-        const uint32_t record = place->record;
+        if (taken && (i < WINDOW || found == KEY_CLAIMED ||
+                      !__atomic_load_n(&place->collectable, __ATOMIC_RELAXED)))
+            continue;
         if (!__atomic_compare_exchange_n(&place->key, &found, KEY_CLAIMED, false, __ATOMIC_ACQ_REL,
                                          __ATOMIC_RELAXED))
             continue;
         if (taken)
-            record_ended(record, TIMER_FORGOTTEN);
+            record_ended(place->record, TIMER_FORGOTTEN);
         else
             __atomic_add_fetch(&pending, 1, __ATOMIC_RELAXED);
         return place;
@@ -176,7 +181,7 @@ void timer_started(const struct timer_start *start) {
     else if (traced)
         trace_lose(TRACE_LOST_TIMERS);
     place->record = id;
-    place->collectable = start->collectable;
+    __atomic_store_n(&place->collectable, start->collectable, __ATOMIC_RELAXED);
     __atomic_store_n(&place->key, start->key, __ATOMIC_RELEASE);
 }
 
