@@ -227,9 +227,9 @@ static void behave_itself(const char *argument) {
 
 static void *wait_for_ever(void *argument) {
     int fd = raw_connect(&url);
-    *(int *)argument = fd;
     raw_send(fd, &url);
     raw_head(fd);
+    __atomic_store_n((int *)argument, fd, __ATOMIC_RELEASE);
     char byte[16];
     for (;;) /* /head-then-stall: nothing comes */
         if (recv(fd, byte, sizeof byte, 0) <= 0) break;
