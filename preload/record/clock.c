@@ -103,6 +103,15 @@ uint64_t clock_coarse(void) {
     return clock_read(CLOCK_MONOTONIC_COARSE);
 }
 
+bool clock_wait(uint64_t since, uint64_t most_ns) {
+    if (clock_now() - since >= most_ns) return false;
+    if (sys_is_confined())
+        __builtin_ia32_pause();
+    else
+        sys_call(SYS_sched_yield);
+    return true;
+}
+
 SYS_COLD void clock_first(uint64_t *now, uint64_t *realtime) {
     *now = clock_read(CLOCK_MONOTONIC);
     *realtime = clock_read(CLOCK_REALTIME);

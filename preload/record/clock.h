@@ -5,6 +5,7 @@
 #ifndef RECORD_CLOCK_H
 #define RECORD_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -20,6 +21,11 @@ uint64_t clock_now(void);
 void clock_forgo_counter(void);
 /* CLOCK_MONOTONIC_COARSE in ns: 1 to 4 ms behind at most; about 5 ns. */
 uint64_t clock_coarse(void);
+/*
+ * For loops that wait for another thread, which has a few instructions left to do unless the kernel took its processor: gives it the
+ * processor (in a sandbox, whose filter may know no such call, it only spins). false: it is most_ns since `since`, a clock_now.
+ */
+bool clock_wait(uint64_t since, uint64_t most_ns);
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in ns, together. */
 void clock_first(uint64_t *now, uint64_t *realtime);
 

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "record/clock.h"
-#include "record/sys.h"
 
 #define SHARDS 16u
 #define WAIT_MOST_NS 200000000u /* a thread that was killed inside must not stop forks for ever */
@@ -28,8 +27,8 @@ static struct shard *shard_here(void) {
 
 static void wait_for_forks(void) {
     const uint64_t start = clock_now();
-    while (__atomic_load_n(&closed, __ATOMIC_SEQ_CST) && clock_now() - start < WAIT_MOST_NS)
-        sys_call(SYS_sched_yield);
+    while (__atomic_load_n(&closed, __ATOMIC_SEQ_CST) && clock_wait(start, WAIT_MOST_NS))
+        continue;
 }
 
 void gate_enter(void) {
@@ -60,8 +59,8 @@ void gate_close(void) {
     __atomic_fetch_add(&closed, 1, __ATOMIC_SEQ_CST);
     if (others_inside() == 0) return;
     const uint64_t start = clock_now();
-    while (others_inside() > 0 && clock_now() - start < WAIT_MOST_NS)
-        sys_call(SYS_sched_yield);
+    while (others_inside() > 0 && clock_wait(start, WAIT_MOST_NS))
+        continue;
 }
 
 void gate_open(void) {

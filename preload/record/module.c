@@ -107,9 +107,8 @@ static uint32_t missed(uintptr_t pc, uint64_t *base) {
      */
     const uint64_t start = clock_now();
     uint32_t other;
-    while ((other = module_renewer()) && other != sys_gettid() &&
-           clock_now() - start < SCAN_WAIT_NS)
-        sys_call(SYS_sched_yield);
+    while ((other = module_renewer()) && other != sys_gettid() && clock_wait(start, SCAN_WAIT_NS))
+        continue;
     return module_lookup(pc, base);
 }
 

@@ -267,10 +267,8 @@ static bool open_trace(bool inside) {
     if (now_state == creating) return false; /* the handler of a fault on top of the creator */
     wait_for_file();
     const uint64_t start = clock_now();
-    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_now() - start < WAIT_MODULES_NS) {
-        sys_call(SYS_sched_yield);
+    while ((now_state & UINT32_MAX) == STATE_CREATING && clock_wait(start, WAIT_MODULES_NS))
         now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
-    }
     return now_state == STATE_OPEN;
 }
 

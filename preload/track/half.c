@@ -2,8 +2,6 @@
 #include "track/half.h"
 
 #include "record/clock.h"
-#include "record/sys.h"
-#include "track/process.h"
 
 /*
  * A hook holds a half for well under a microsecond, so waiting longer than the spins means that its owner was preempted, and gets
@@ -24,8 +22,7 @@ bool half_lock_slowly(uint32_t *lock, uint32_t me) {
         __builtin_ia32_pause();
         if (tries < SPINS) continue;
         if (since == 0) since = clock_now();
-        if (clock_now() - since > PREEMPTED_NS) return false;
-        if (!process_restricted) sys_call(SYS_sched_yield);
+        if (!clock_wait(since, PREEMPTED_NS)) return false;
     }
 }
 

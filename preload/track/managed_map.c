@@ -78,8 +78,7 @@ bool managed_patient(struct managed_patience *p) {
         return true;
     }
     if (p->since == 0) p->since = clock_now();
-    sys_call(SYS_sched_yield);
-    return clock_now() - p->since < WAIT_MOST_NS;
+    return clock_wait(p->since, WAIT_MOST_NS);
 }
 
 static bool is_claimed_from(const uint64_t *keys, uint32_t first, uint32_t but, uint64_t key) {

@@ -132,8 +132,8 @@ static bool key_ready(void) {
     }
     const uint64_t start = clock_now();
     while (__atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_BEING_MADE &&
-           clock_now() - start < KEY_WAIT_NS)
-        if (!process_restricted) sys_call(SYS_sched_yield);
+           clock_wait(start, KEY_WAIT_NS))
+        continue;
     return __atomic_load_n(&key_state, __ATOMIC_ACQUIRE) == KEY_MADE;
 }
 

@@ -37,9 +37,8 @@ static uint32_t looker;      /* the thread that looks, 0: nobody */
 #define LOOK_WAIT_NS 50000000u
 
 static bool is_known(void) {
-    return __builtin_expect(__atomic_load_n(&seen, __ATOMIC_ACQUIRE) ==
-                                __atomic_load_n(&changes, __ATOMIC_RELAXED),
-                            1);
+    return __builtin_expect(
+        __atomic_load_n(&seen, __ATOMIC_ACQUIRE) == __atomic_load_n(&changes, __ATOMIC_RELAXED), 1);
 }
 
 static void range_of(struct found *f, const struct dl_phdr_info *info) {
@@ -118,10 +117,9 @@ static void know(void) {
     for (uint32_t owner = 0; !is_known(); owner = __atomic_load_n(&looker, __ATOMIC_RELAXED)) {
         if (owner == me) break; /* we are in the handler of a fault on top of it */
         /* an owner that takes so long may be one that a fork left behind */
-        if (owner && clock_now() - start < LOOK_WAIT_NS)
-            sys_call(SYS_sched_yield);
-        else if (__atomic_compare_exchange_n(&looker, &owner, me, false, __ATOMIC_ACQUIRE,
-                                             __ATOMIC_RELAXED)) {
+        if (owner && clock_wait(start, LOOK_WAIT_NS)) continue;
+        if (__atomic_compare_exchange_n(&looker, &owner, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
             if (!is_known()) look();
             __atomic_store_n(&looker, 0, __ATOMIC_RELEASE);
         }

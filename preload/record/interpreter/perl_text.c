@@ -1,5 +1,6 @@
 /* Names as Perl keeps them: of files, packages and subroutines. */
 #include "record/interpreter/perl.h"
+#include "record/sys.h"
 
 /* the head of every value (sv.h) */
 #define VALUE_BODY 0u
@@ -31,12 +32,11 @@
 #define KEY_BYTES 8u
 
 #define BUCKETS_MOST (1ul << 32)
-#define PAGE 4096u
 
 bool perl_string(const struct memory *m, uintptr_t at, struct frame_text *out) {
     size_t size = 0;
     while (size <= FRAME_TEXT_MAX) {
-        const size_t room = PAGE - (at + size) % PAGE;
+        const size_t room = SYS_PAGE - (at + size) % SYS_PAGE;
         if (!memory_can_read(m, at + size, room)) return false;
         const char *start = (const char *)(at + size), *end = memchr(start, 0, room);
         size += end ? (size_t)(end - start) : room;
