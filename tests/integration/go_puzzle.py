@@ -1,6 +1,8 @@
 """The Go puzzle's truth and its judge: what runtime.NumGoroutine says for each case, what the report has to say."""
 import os
 import re
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import golang
@@ -40,6 +42,33 @@ CASES = {
 }
 FOUR = ("neither", "closed", "read", "both")
 IN_A_ROW = {False: (11, 11, 13, 13), True: (2, 2, 2, 2)}
+
+
+class Stalled(harness.Failed):
+    """The program itself did other than it does, and the report agrees with it."""
+
+
+def repeats():
+    """How many runs of one test may be repeated: what is ours would happen more often."""
+    return threading.Semaphore(2)
+
+
+def again_if_stalled(may_repeat, run, *arguments):
+    """net/http gives up a connection whose writer has not said within 50 ms that the request is written
+    (maxWriteWaitBeforeConnReuse in transport.go). Where the machine stands still for so long the program
+    opens another connection, or has one less in the end; then it has to run once more."""
+    while True:
+        try:
+            return run(*arguments)
+        except Stalled as error:
+            if not may_repeat.acquire(blocking=False):
+                raise
+            print(f"# once more: {error}", file=sys.stderr, flush=True)
+
+
+def as_ever(what, got, expected):
+    if got != expected:
+        raise Stalled(f"the program itself has {got} {what}, not {expected}")
 
 
 def goroutines(result):
@@ -95,11 +124,10 @@ def judge(report, name, version, kind, origin, seen):
     """kind: http, https or h2."""
     case, http2 = CASES[name], kind == "h2"
     bodies, connections = report["totals"]["bodies"], report["totals"]["connections"]
-    check(
-        seen == case.goroutines[http2],
-        lambda: f"the program itself says {seen} goroutines, not {case.goroutines[http2]}",
-    )
     harness.not_blind(report)
+    judge_workers(report, seen, http2)
+    as_ever("goroutines", seen, case.goroutines[http2])
+    as_ever("connections", connections["opened"], case.connections[http2])
     expected = {
         "opened": case.opened,
         "drained": case.drained,
@@ -109,9 +137,7 @@ def judge(report, name, version, kind, origin, seen):
         "drained_unclosed": case.drained_unclosed,
     }
     check(bodies == expected, lambda: f"{bodies} is not {expected}\n{brief(report)}")
-    equal("connections opened", connections["opened"], case.connections[http2])
     equal("reused", connections["reused"], case.opened - case.connections[http2])
-    judge_workers(report, seen, http2)
     check(
         roots(report) == case.rules, lambda: f"{roots(report)} is not {case.rules}\n{brief(report)}"
     )
@@ -135,14 +161,15 @@ def judge(report, name, version, kind, origin, seen):
 
 def judge_row(report, http2, seen):
     """The four ways one after the other in one process."""
-    equal("goroutines", tuple(seen), IN_A_ROW[http2])
     harness.not_blind(report)
+    judge_workers(report, seen[-1], http2)
+    as_ever("goroutines", tuple(seen), IN_A_ROW[http2])
+    as_ever("connections", report["totals"]["connections"]["opened"], 1 if http2 else 11)
     bodies = report["totals"]["bodies"]
     got = tuple(
         bodies[key] for key in ("opened", "unclosed", "discarded", "drained", "drained_unclosed")
     )
     check(got == (20, 5, 5, 10, 5), lambda: f"{got}\n{brief(report)}")
-    judge_workers(report, seen[-1], http2)
     expected = [rule for name in FOUR for rule in CASES[name].rules]
     check(roots(report) == sorted(expected), lambda: brief(report))
     for name in FOUR:
@@ -153,41 +180,50 @@ def judge_row(report, http2, seen):
         judge_stranded(report, 5)
 
 
-def one(scratch, origin, version, build, kind, name, ways):
-    argv = [
-        golang.build(version, build, "puzzle"),
-        f"{origin.base(kind)}/bytes/{SMALL if kind == 'h2' else LARGE}",
-        name,
-    ]
-    for way in ways:
-        place = harness.Scratch(scratch.folder(f"{kind}-{name}-{way}"))
-        result = getattr(place, way)(argv, env=origin.env())
-        label = f"{kind} {name} {way}"
-        try:
-            check(result.report, lambda: f"no trace; {result.output!r} {result.errors}")
-            if name == "all":
-                judge_row(result.report, kind == "h2", goroutines(result))
-            else:
-                judge(result.report, name, version, kind, origin, (goroutines(result) or [None])[0])
-            leaks = name in ("neither", "all")
-            equal("status", result.status, 23 if way == "run" and leaks else 0)
-            harness.replays(result.traces)
-        except harness.Failed as error:
-            raise harness.Failed(
-                f"{label}: {error}\n{result.output!r} {result.errors[-500:]}"
-            ) from None
+def one(place, way, argv, origin, version, kind, name):
+    result = getattr(place, way)(argv, env=origin.env())
+    try:
+        check(result.report, "no trace")
+        seen = goroutines(result) or [None]
+        if name == "all":
+            judge_row(result.report, kind == "h2", seen)
+        else:
+            judge(result.report, name, version, kind, origin, seen[0])
+        leaks = name in ("neither", "all")
+        equal("status", result.status, 23 if way == "run" and leaks else 0)
+        harness.replays(result.traces)
+    except harness.Failed as error:
+        raise type(error)(
+            f"{kind} {name} {way}: {error}\n{result.output!r} {result.errors[-500:]}"
+        ) from None
 
 
 def several(scratch, origin, version, build, jobs, ways, at_once=6):
     """jobs: (kind, case) pairs, several at a time, since each sleeps most of its time; every
     failure is told."""
     golang.need(version)
-    golang.build(version, build, "puzzle")
+    binary = golang.build(version, build, "puzzle")
+    may_repeat = repeats()
     with ThreadPoolExecutor(at_once) as pool:
-        running = [
-            pool.submit(one, scratch, origin, version, build, kind, name, ways)
-            for kind, name in jobs
-        ]
+        running = []
+        for kind, name in jobs:
+            argv = [binary, f"{origin.base(kind)}/bytes/{SMALL if kind == 'h2' else LARGE}", name]
+            for way in ways:
+                place = harness.Scratch(scratch.folder(f"{kind}-{name}-{way}"))
+                running.append(
+                    pool.submit(
+                        again_if_stalled,
+                        may_repeat,
+                        one,
+                        place,
+                        way,
+                        argv,
+                        origin,
+                        version,
+                        kind,
+                        name,
+                    )
+                )
         errors = [str(job.exception()) for job in running if job.exception()]
     check(not errors, lambda: "\n".join(errors))
 

@@ -7,8 +7,10 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import go_puzzle  # noqa: E402
 import golang  # noqa: E402
 import harness  # noqa: E402
 from harness import Skip, check, equal  # noqa: E402
@@ -56,21 +58,34 @@ def mapped(path, *arguments):
 WAYS = {"neither": (5, 0, 0, 0), "closed": (5, 5, 0, 5), "read": (1, 0, 5, 0), "both": (1, 5, 5, 0)}
 
 
+def follows_way(place, binary, scheme, way):
+    connections, closed, ends, early = WAYS[way]
+    run = Counted(place, [binary, origin.base(scheme) + "/bytes/2000000", way])
+    equal(f"{way}: status", run.done.returncode, 0)
+    equal(f"{way}: state ({run.said['reason']})", run.said["state"], FOLLOWED)
+    count = run.counts
+    equal(f"{way}: impossible registers", run.wrong, 0)
+    equal(f"{way}: loops", (count[READ_LOOP], count[WRITE_LOOP]), (count[DIAL], count[DIAL]))
+    go_puzzle.as_ever("connections", count[DIAL], connections)
+    for row, expected in ((TRIP, 5), (TRIPPED, 5), (DONE, 5), (CLOSE, closed), (EARLY, early), (ABSENT, 0)):
+        equal(f"{way}: calls of hook {row}", count[row], expected)
+    equal(f"{way}: ends of bodies", count[END], ends)
+    check(count[CALL] - count[CALLED] in range(0, 4), f"{way}: system calls {count[CALL]}, returned {count[CALLED]}")
+    check(count[CALL] > 10, f"{way}: system calls {count[CALL]}")
+
+
 def follows(scratch, version, kind, scheme):
     binary = golang.build(version, kind, "puzzle")
-    for way, (connections, closed, ends, early) in WAYS.items():
-        run = Counted(scratch, [binary, origin.base(scheme) + "/bytes/2000000", way])
-        equal(f"{way}: status", run.done.returncode, 0)
-        equal(f"{way}: state ({run.said['reason']})", run.said["state"], FOLLOWED)
-        count = run.counts
-        equal(f"{way}: impossible registers", run.wrong, 0)
-        for row, expected in ((READ_LOOP, connections), (WRITE_LOOP, connections), (DIAL, connections), (TRIP, 5),
-                              (TRIPPED, 5), (DONE, 5), (CLOSE, closed), (EARLY, early), (ABSENT, 0)):
-            equal(f"{way}: calls of hook {row}", count[row], expected)
-        equal(f"{way}: ends of bodies", count[END], ends)
-        check(count[CALL] - count[CALLED] in range(0, 4), f"{way}: system calls {count[CALL]}, returned {count[CALLED]}")
-        check(count[CALL] > 10, f"{way}: system calls {count[CALL]}")
-    return run.said
+    may_repeat = go_puzzle.repeats()
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        running = [
+            pool.submit(
+                go_puzzle.again_if_stalled, may_repeat, follows_way, harness.Scratch(scratch.folder()), binary, scheme, way
+            )
+            for way in WAYS
+        ]
+    for job in running:
+        job.result()
 
 
 for release in golang.VERSIONS if harness.LONG else golang.ENDS:
