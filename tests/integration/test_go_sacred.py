@@ -154,7 +154,8 @@ for go_version in VERSIONS:
     if harness.LONG:
         suite.test(f"Go {go_version}, -race: ends as without", go_version, "race", SOME)(ends)
         suite.test(f"Go {go_version}, PIE: ends as without", go_version, "pie-stripped", SOME)(ends)
-        suite.test(f"Go {go_version}: a plugin", go_version)(plugins)
+        if go_version in golang.ENDS:  # the standard library is compiled once more for it
+            suite.test(f"Go {go_version}: a plugin", go_version)(plugins)
     suite.test(f"Go {go_version}: a C library beside it", go_version)(c_library)
     suite.test(f"Go {go_version}: no HTTP, no trace", go_version, "default")(quiet)
     suite.test(f"Go {go_version}: x/net/http2 by itself", go_version)(alone_http2)
