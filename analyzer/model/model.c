@@ -216,7 +216,8 @@ static void link_objects(struct model *model, struct model_process *process) {
 
 struct asker {
     uint32_t tid;
-    uint64_t last_ns; /* its newest request or connect */
+    uint64_t last_ns;   /* its newest request or connect */
+    uint64_t last_body; /* the newest one that it asked for */
 };
 
 static int asker_compare(const void *a, const void *b) {
@@ -224,11 +225,20 @@ static int asker_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static struct asker *asker_find(struct asker *askers, size_t count, uint32_t tid) {
+    return count
+               ? bsearch(&(struct asker){.tid = tid}, askers, count, sizeof *askers, asker_compare)
+               : NULL;
+}
+
 static void asker_note(struct asker *askers, size_t count, uint32_t tid, uint64_t time_ns) {
-    struct asker *found =
-        count ? bsearch(&(struct asker){.tid = tid}, askers, count, sizeof *askers, asker_compare)
-              : NULL;
+    struct asker *found = asker_find(askers, count, tid);
     if (found) found->last_ns = max_u64(found->last_ns, time_ns);
+}
+
+static void asker_note_body(struct asker *askers, size_t count, uint32_t tid, uint64_t id) {
+    struct asker *found = asker_find(askers, count, tid);
+    if (found) found->last_body = max_u64(found->last_body, id);
 }
 
 /* What the asking threads of open bodies did since: out of the slots, and of the journal as far back as it goes. */
@@ -249,18 +259,23 @@ static void load_history(struct model_process *process) {
         asker_note(askers, kept, raw->request_tid, raw->request_ns);
         asker_note(askers, kept, raw->opener_tid, raw->opened_ns);
     }
+    for (size_t i = 0; i < process->body_count; i++)
+        asker_note_body(askers, kept, process->bodies[i].raw.asker_tid, process->bodies[i].raw.id);
     trace_journal_begin(&journal, process->file);
     while ((kept || journal.first_place) && trace_journal_next(&journal, process->file, &event)) {
         if (journal.first_place && !process->history_from_ns)
             process->history_from_ns = event.time_ns;
         if (event.type == TRACE_EVENT_REQUEST || event.type == TRACE_EVENT_CONNECTION_OPEN)
             asker_note(askers, kept, event.tid, event.time_ns);
+        if (event.type == TRACE_EVENT_BODY_OPEN)
+            asker_note_body(askers, kept, event.tid, event.object);
+        if (event.type == TRACE_EVENT_END) process->ended_by = event.b;
         if (!kept) break;
     }
     for (size_t i = 0; i < process->body_count; i++) {
-        struct asker key = {.tid = process->bodies[i].raw.asker_tid};
-        process->bodies[i].asker_last_ns =
-            ((struct asker *)bsearch(&key, askers, kept, sizeof *askers, asker_compare))->last_ns;
+        const struct asker *asker = asker_find(askers, kept, process->bodies[i].raw.asker_tid);
+        process->bodies[i].asker_last_ns = asker->last_ns;
+        process->bodies[i].asker_last_body = asker->last_body;
     }
     free(askers);
 }

@@ -66,6 +66,7 @@ struct model_body {
     struct model_host *host;
     struct model_body *sibling; /* the next open one of its connection */
     uint64_t asker_last_ns;     /* the asking thread's newest request or connect; 0: none seen */
+    uint64_t asker_last_body;   /* the newest body that it asked for; ids rise */
 };
 struct model_worker {
     struct trace_worker raw;
@@ -102,7 +103,8 @@ struct model_process {
     bool alive;
     uint64_t now_ns; /* the moment that it is judged at */
     uint64_t torn;
-    uint64_t history_from_ns;             /* the oldest journal record; 0: the journal is whole */
+    uint64_t ended_by;        /* Go: the goroutine that ended it in order; 0: not known */
+    uint64_t history_from_ns; /* the oldest journal record; 0: the journal is whole */
     struct model_connection *connections; /* by id */
     size_t connection_count;
     struct model_body *bodies;

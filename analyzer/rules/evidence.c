@@ -194,6 +194,19 @@ static struct body_judgement judge_in_flight(const struct rules_context *context
 }
 
 /*
+ * The goroutine that reads it went on: to another request, or to the end of the program. Go's clocks are coarse: within one tick
+ * the order in which it asked decides.
+ */
+static bool go_went_on(const struct model_body *body) {
+    const struct trace_body *raw = &body->raw;
+    const struct model_process *process = body->process;
+    if (went_on(body)) return true;
+    if (process->ended_by != 0 && (uint32_t)process->ended_by == raw->reader_tid) return true;
+    return raw->reader_tid == raw->asker_tid && body->asker_last_body > raw->id &&
+           body->asker_last_ns == body_progress(body);
+}
+
+/*
  * A Go body is judged by its handle: Read and Close of it are seen. A goroutine inside Read waits for it; one that reads in a loop
  * may be between two Reads at the very end of the program. Whether bytes wait says nothing: the transport reads ahead.
  */
@@ -202,7 +215,7 @@ static struct body_judgement judge_go(const struct rules_context *context,
     const struct model_process *process = body->process;
     const struct trace_body *raw = &body->raw;
     uint64_t progress = body_progress(body), last = later(progress, raw->attempt_ns);
-    bool reads_on = raw->reads >= READS_OF_A_PAUSED_READER && !went_on(body);
+    bool reads_on = raw->reads >= READS_OF_A_PAUSED_READER && !go_went_on(body);
     if (raw->attempts_now > 0) return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
     if (process->orderly) {
         if (reads_on && rules_age(process, last) < GO_BETWEEN_READS_NS)

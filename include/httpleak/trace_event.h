@@ -40,7 +40,7 @@ enum trace_event_type {
     TRACE_EVENT_CLIENT_CLOSE = 47,          /* object: handle id */
     TRACE_EVENT_FORK = 50,                  /* a: child pid */
     TRACE_EVENT_EXEC = 51,                  /* arg: 1 begins, 2 failed */
-    TRACE_EVENT_END = 52,                   /* arg: enum trace_end, a: status */
+    TRACE_EVENT_END = 52,                   /* arg: enum trace_end, a: status; Go: b: the goroutine that ended it, 0: unknown */
     TRACE_EVENT_MODULE = 53,                /* a: module id, arg: 1 loaded, 2 unloaded */
 };
 

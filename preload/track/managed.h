@@ -161,8 +161,8 @@ void managed_worker_end(uint64_t number);
 
 /* The trace is there, or is made now. */
 bool managed_trace(void);
-/* It ends in order, with that status. May come more than once. */
-void managed_exit(int status);
+/* It ends in order, with that status, by that goroutine (0: not known). May come more than once. */
+void managed_exit(int status, uint64_t goid);
 /* Another program takes its place; false: that failed. */
 void managed_exec(bool begins);
 /* In a fork child: nothing is known. */

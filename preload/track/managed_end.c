@@ -14,15 +14,15 @@ static void header_end(struct trace_header *header, enum trace_end end, int stat
     __atomic_store_n(&header->end, end, __ATOMIC_RELEASE);
 }
 
-void managed_exit(int status) {
+void managed_exit(int status, uint64_t goid) {
     struct trace_map *t = trace;
     if (!t) return;
     const uint64_t now = clock_now();
     managed_sample_all();
     header_end(t->header, TRACE_END_EXIT, status & 0xff, now);
     struct trace_event event = {
-        .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .a = (uint64_t)(status & 0xff)};
-    managed_note(&event, 0, now, 0);
+        .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .a = (uint64_t)(status & 0xff), .b = goid};
+    managed_note(&event, 0, now, goid);
     trace_discard_if_unused();
     summary_print();
 }

@@ -165,6 +165,19 @@ def failures(scratch, version):
     harness.no_alarm(result.report)
 
 
+def at_once(scratch, version):
+    """The program ends in the tick of the clock in which the last body was read: whose reader ended it has read enough."""
+    binary = golang.build(version, "default", "leaks")
+    report = scratch.run([binary, "parts-forgotten", origin.base("http")]).report
+    harness.not_blind(report)
+    equal("bodies", keys(report["totals"]["bodies"]), (5, 0, 0, 5, 0))
+    check(go_puzzle.roots(report) == [FORGOTTEN], lambda: brief(report))
+    report = scratch.run([binary, "parts-read", origin.base("http")]).report
+    harness.not_blind(report)
+    equal("bodies", keys(report["totals"]["bodies"]), (5, 0, 0, 5, 0))
+    check(go_puzzle.roots(report) == [], lambda: brief(report))
+
+
 def limited():
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
@@ -261,6 +274,7 @@ for go_version in VERSIONS:
         suite.test(f"Go {go_version}, {go_kind}", go_version, "default", go_kind)(ways)
     suite.test(f"Go {go_version}: collected, then given up", go_version)(collected)
     suite.test(f"Go {go_version}: requests that fail", go_version)(failures)
+    suite.test(f"Go {go_version}: read in parts, then the end at once", go_version)(at_once)
     suite.test(f"Go {go_version}: endless, without Close", go_version)(endless)
     suite.test(f"Go {go_version}: a loop with Close", go_version)(clean_loop)
     for go_build in ("default", "static"):

@@ -189,6 +189,48 @@ START_TEST(reading_at_the_very_end) {
 }
 END_TEST
 
+/* The end, told by the goroutine that read it last, or by another one. */
+START_TEST(who_ends_the_program_does_not_read_on) {
+    struct trace_body *body = leak(20);
+    body->reads = 100;
+    body->bursts = 1;
+    body->reader_tid = body->asker_tid = 7;
+    body->attempt_ns = body->progress_ns = builder_time(99.9);
+    struct trace_event event = {
+        .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .b = 8, .time_ns = builder_time(99.9)};
+    builder_event(builder, event);
+    judge();
+    expect_nothing();
+    event.b = 7;
+    builder_event(builder, event);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
+/* Its clock is coarse: that the next request came after the last read is told by the order of the bodies. */
+START_TEST(asked_for_the_next_in_the_same_tick) {
+    struct trace_body *body = leak(20);
+    body->reads = 100;
+    body->bursts = 1;
+    body->reader_tid = body->asker_tid = 7;
+    body->attempt_ns = body->progress_ns = builder_time(99.9);
+    struct trace_event event = {
+        .type = TRACE_EVENT_REQUEST, .connection = 77, .tid = 7, .time_ns = builder_time(99.9)};
+    builder_event(builder, event);
+    judge();
+    expect_nothing(); /* it may have been asked for first */
+    event.type = TRACE_EVENT_BODY_OPEN;
+    event.object = body->id + 1;
+    builder_event(builder, event);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    body->reader_tid = 9; /* another goroutine reads it */
+    judge();
+    expect_nothing();
+}
+END_TEST
+
 START_TEST(many_streams_on_one_connection) {
     struct trace_connection *connection = builder_go_connection(builder);
     connection->protocol = TRACE_PROTOCOL_HTTP2;
@@ -271,6 +313,8 @@ int main(void) {
         a_goroutine_inside_read_waits_for_it,
         a_running_program_gets_the_grace,
         reading_at_the_very_end,
+        who_ends_the_program_does_not_read_on,
+        asked_for_the_next_in_the_same_tick,
         many_streams_on_one_connection,
         an_http2_connection_between_streams_is_idle,
         pooled_and_waiting_connections_are_no_findings,

@@ -284,6 +284,41 @@ func contextStays(base string, n int) {
 
 var kept []func()
 
+// Read in many small parts, as by a decoder that stops at the end of its value; then the program ends in the same moment.
+func partsForgotten(base string, n int) {
+	for i := 0; i < n; i++ {
+		resp, err := http.Get(base + "/bytes/8192") // parts-forgotten
+		must(err)
+		for part, read := make([]byte, 100), 0; read < 20; read++ {
+			_, err := resp.Body.Read(part)
+			must(err)
+		}
+	}
+	os.Exit(0)
+}
+
+// The same parts, read by a goroutine that is at it when another one ends the program.
+func partsRead(base string, n int) {
+	reading := make(chan bool)
+	for i := 0; i < n; i++ {
+		go func() {
+			resp, err := http.Get(base + "/bytes/262144")
+			must(err)
+			for part, read := make([]byte, 100), 0; ; read++ {
+				_, err := resp.Body.Read(part)
+				must(err)
+				if read == 20 {
+					reading <- true
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	}
+	for i := 0; i < n; i++ {
+		<-reading
+	}
+}
+
 // Requests that fail before there is a response have no body.
 func failures(base string, n int) {
 	for i := 0; i < n; i++ {
@@ -356,6 +391,8 @@ func main() {
 		"context-outer":       {contextOuter, 5, false},
 		"context-stays":       {contextStays, 5, false},
 		"failures":            {failures, 3, false},
+		"parts-forgotten":     {partsForgotten, 5, false},
+		"parts-read":          {partsRead, 5, false},
 		"endless":             {endless, 20, true},
 		"loop":                {loop, 100000, false},
 	}
@@ -370,6 +407,9 @@ func main() {
 		m.n = n
 	}
 	m.run(os.Args[2], m.n)
+	if os.Args[1] == "parts-read" {
+		return
+	}
 	time.Sleep(time.Second)
 	fmt.Printf("%s: %d goroutines\n", os.Args[1], runtime.NumGoroutine())
 	if m.linger {
