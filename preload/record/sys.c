@@ -78,11 +78,11 @@ __attribute__((cold)) void sys_remember_stderr(void) {
 }
 
 void sys_confine(void) {
-    confined = true;
+    __atomic_store_n(&confined, true, __ATOMIC_RELAXED);
 }
 
 bool sys_is_confined(void) {
-    return confined;
+    return __atomic_load_n(&confined, __ATOMIC_RELAXED);
 }
 
 /*
@@ -100,7 +100,7 @@ static bool stderr_is_ours_to_write(void) {
 
 void sys_say(const char *text, size_t length) {
     sys_remember_stderr();
-    if (!confined) {
+    if (!sys_is_confined()) {
         /*
          * A message must not make the program wait for a reader that sleeps, nor die of one that
          * left.

@@ -99,7 +99,7 @@ long sys_read_file(const char *path, char *buf, size_t size);
 void sys_say(const char *text, size_t length);
 /* Remembers what standard error is; from the constructor (sys_say does it itself if nobody did). */
 void sys_remember_stderr(void);
-/* seccomp is on: sys_say does with the system calls that every program makes. */
+/* seccomp is on, here and in children: from now on no system call that the program does not make itself. */
 void sys_confine(void);
 bool sys_is_confined(void);
 

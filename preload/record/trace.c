@@ -30,7 +30,6 @@ typedef uint64_t __attribute__((may_alias)) may_alias_u64;
 /* none, open, failed, or being created by the thread whose id stands in the upper half */
 enum { STATE_NONE, STATE_CREATING, STATE_OPEN, STATE_FAILED };
 static uint64_t state;
-static bool restricted;
 /* Ours and the nearest traced ancestor's. */
 static struct trace_map maps[2];
 static struct trace_file files[2];
@@ -240,21 +239,18 @@ static bool create(bool inside) {
 }
 
 static void wait_for_file(void) {
-    static uint64_t waited;
-    const uint64_t start = clock_now(), before = __atomic_load_n(&waited, __ATOMIC_RELAXED);
-    uint64_t spent = 0;
+    static uint64_t waited; /* by all threads */
+    const uint64_t start = clock_now(), since = start - __atomic_load_n(&waited, __ATOMIC_RELAXED);
     while ((__atomic_load_n(&state, __ATOMIC_ACQUIRE) & UINT32_MAX) == STATE_CREATING &&
-           !__atomic_load_n(&trace, __ATOMIC_RELAXED) && before + spent < WAIT_FILE_NS) {
-        sys_call(SYS_sched_yield);
-        spent = clock_now() - start;
-    }
-    if (spent) __atomic_fetch_add(&waited, spent, __ATOMIC_RELAXED);
+           !__atomic_load_n(&trace, __ATOMIC_RELAXED) && clock_wait(since, WAIT_FILE_NS))
+        ;
+    __atomic_fetch_add(&waited, clock_now() - start, __ATOMIC_RELAXED);
 }
 
 static bool open_trace(bool inside) {
     uint64_t now_state = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     if (now_state == STATE_OPEN) return true;
-    if (now_state == STATE_FAILED || restricted) return false;
+    if (now_state == STATE_FAILED || sys_is_confined()) return false;
     const uint64_t creating = (uint64_t)sys_gettid() << 32 | STATE_CREATING;
     if (now_state == STATE_NONE) {
         const uint64_t signals = sys_hold_signals();
@@ -328,7 +324,6 @@ void trace_reserve(void) {
 }
 
 void trace_restrict(void) {
-    restricted = true;
     sys_confine();
     trace_region_fix(true);
 }

@@ -165,8 +165,6 @@ void connection_end(struct connection *, enum connection_end);
  * and a few connections each. */
 void connection_sample_all(void);
 void connection_sample_some(uint64_t now);
-/* No more system calls than the program itself makes (seccomp was entered). */
-void connection_restrict(void);
 
 /*
  * exec: marks those handed over as 0, 1, 2, and those that go along because they are not close-on-exec. spawned: the same for a

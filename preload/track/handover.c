@@ -99,7 +99,7 @@ static bool would_be_traced(char *const *envp) {
 
 /* client: only if it speaks HTTP too, which takes a look at all of it. */
 static bool find(struct found *found, const struct handover_program *p, bool client) {
-    if (!process_active || process_restricted || !options.children) return false;
+    if (!process_active || sys_is_confined() || !options.children) return false;
     const long fd = open_program(p);
     if (fd < 0) return false;
     const bool is = handover_is_static_go((int)fd, found->version) &&

@@ -73,7 +73,7 @@ void connection_look_for_heirs(struct connection *c, uint64_t now) {
     struct trace_connection *slot = c->slot;
     const uint64_t since = __atomic_load_n(&slot->exec_ns, __ATOMIC_ACQUIRE);
     char ours[64], theirs[64];
-    if (since == 0 || slot->exec_held || now - since < SETTLED_NS || process_restricted) return;
+    if (since == 0 || slot->exec_held || now - since < SETTLED_NS || sys_is_confined()) return;
     const long n = name_of(0, slot->fd, ours, sizeof ours);
     const long m = name_of((int)slot->exec_pid, slot->fd, theirs, sizeof theirs);
     if (n <= 0 || n != m || memcmp(ours, theirs, (size_t)n) != 0) {

@@ -15,7 +15,6 @@
 #include "record/text.h"
 #include "record/trace_file.h"
 #include "track/bad_close.h"
-#include "track/body.h"
 #include "track/client.h"
 #include "track/connection.h"
 #include "track/handle.h"
@@ -26,7 +25,6 @@
 #include "track/worker.h"
 
 SYS_EARLY bool process_active;
-bool process_restricted;
 uint32_t process_generation;
 const char *process_recorder = "";
 
@@ -248,8 +246,5 @@ void process_confined(bool strict) {
         clock_forgo_counter(); /* the kernel takes it away too */
         stack_refuse();
     }
-    process_restricted = true;
-    connection_restrict();
     trace_restrict();
-    sys_confine();
 }

@@ -15,8 +15,6 @@ extern bool process_active;
 extern uint32_t process_generation;
 /* The base name of this library's file, "" when unknown. */
 extern const char *process_recorder;
-/* seccomp is on: no system call that the program does not need itself. */
-extern bool process_restricted;
 
 /* recorder: path of this library, as the loader knows it. From the constructor. */
 void process_init(int argc, char **argv, char **envp, const char *recorder);

@@ -9,13 +9,8 @@
 #define SAMPLE_PERIOD_NS 1000000000u
 #define SAMPLE_AT_ONCE 32u
 
-static bool restricted;
 static uint64_t last_ns;
 static uint32_t cursor;
-
-void connection_restrict(void) {
-    restricted = true;
-}
 
 static void connection_sample(struct connection *c, uint64_t now) {
     struct trace_connection *slot = c->slot;
@@ -47,7 +42,7 @@ static uint32_t slots_used(void) {
 }
 
 void connection_sample_all(void) {
-    if (restricted) return;
+    if (sys_is_confined()) return;
     const uint64_t now = clock_now();
     const uint32_t used = slots_used();
     for (uint32_t i = 0; i < used; i++) {
@@ -58,7 +53,7 @@ void connection_sample_all(void) {
 
 void connection_sample_some(uint64_t now) {
     uint64_t last = __atomic_load_n(&last_ns, __ATOMIC_RELAXED);
-    if (now - last < SAMPLE_PERIOD_NS || restricted) return;
+    if (now - last < SAMPLE_PERIOD_NS || sys_is_confined()) return;
     if (!__atomic_compare_exchange_n(&last_ns, &last, now, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED))
         return;

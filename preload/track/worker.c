@@ -46,7 +46,7 @@ static void worker_fill(struct trace_map *t, struct trace_worker *w) {
         w->flags = TRACE_WORKER_FOREIGN;
         w->started_ns = clock_now();
     }
-    if (!process_restricted) sys_call(SYS_prctl, PR_GET_NAME, w->name);
+    if (!sys_is_confined()) sys_call(SYS_prctl, PR_GET_NAME, w->name);
     w->name[sizeof w->name - 1] = 0;
 }
 
