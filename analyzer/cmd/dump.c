@@ -55,11 +55,11 @@ static void dump_header(struct trace_file *file) {
 }
 
 static void dump_journal(struct trace_file *file) {
-    static struct trace_journal journal;
+    struct trace_journal journal;
     struct trace_event e;
     trace_journal_begin(&journal, file);
     if (journal.first_place) printf("journal first_place=%" PRIu64 "\n", journal.first_place);
-    while (trace_journal_next(&journal, file, &e)) {
+    while (trace_journal_next(&journal, &e)) {
         dump_stack(file, e.stack);
         printf("event seq=%" PRIu64, e.seq);
         dump_time(file, "t", e.time_ns);

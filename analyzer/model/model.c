@@ -243,7 +243,7 @@ static void asker_note_body(struct asker *askers, size_t count, uint32_t tid, ui
 
 /* What the asking threads of open bodies did since: out of the slots, and of the journal as far back as it goes. */
 static void load_history(struct model_process *process) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     struct asker *askers = NULL;
     size_t count = 0, kept = 0;
@@ -262,7 +262,7 @@ static void load_history(struct model_process *process) {
     for (size_t i = 0; i < process->body_count; i++)
         asker_note_body(askers, kept, process->bodies[i].raw.asker_tid, process->bodies[i].raw.id);
     trace_journal_begin(&journal, process->file);
-    while ((kept || journal.first_place) && trace_journal_next(&journal, process->file, &event)) {
+    while ((kept || journal.first_place) && trace_journal_next(&journal, &event)) {
         if (journal.first_place && !process->history_from_ns)
             process->history_from_ns = event.time_ns;
         if (event.type == TRACE_EVENT_REQUEST || event.type == TRACE_EVENT_CONNECTION_OPEN)

@@ -65,11 +65,11 @@ static int dedicated_compare(const void *a, const void *b) {
 
 /* Since when the connections of those that were left behind are gone; the journal knows, as far back as it goes. */
 static void note_gone(struct model_process *process, struct model_worker **gone, size_t count) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     qsort(gone, count, sizeof *gone, dedicated_compare);
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         if (event.type != TRACE_EVENT_CONNECTION_CLOSE) continue;
         size_t low = 0, high = count;
         while (low < high) {

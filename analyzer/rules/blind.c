@@ -82,12 +82,12 @@ static int blind_compare(const void *a, const void *b) {
 }
 
 static void blind_ended(struct rules_context *context, struct model_process *process) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     struct blind_end *ends = NULL;
     size_t count = 0;
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         if (event.type != TRACE_EVENT_CONNECTION_BLIND ||
             process_connection(process, event.connection))
             continue;
@@ -97,7 +97,7 @@ static void blind_ended(struct rules_context *context, struct model_process *pro
     if (count == 0) return;
     qsort(ends, count, sizeof *ends, blind_compare);
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         if (event.type != TRACE_EVENT_CONNECTION_HOST) continue;
         struct blind_end key = {.connection = event.connection};
         struct blind_end *end = bsearch(&key, ends, count, sizeof *ends, blind_compare);

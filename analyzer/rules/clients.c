@@ -51,10 +51,10 @@ static int id_compare(const void *a, const void *b) {
 
 /* What came first is told by the journal, as far back as it goes. They are in the order of their ids. */
 static void note_order(struct model_process *process, struct left_behind *left, size_t count) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         /* The end of a body is that of its response: runtimes' own clients are followed without the latter. */
         const bool answered =
             event.type == TRACE_EVENT_RESPONSE_END || event.type == TRACE_EVENT_BODY_DRAINED;

@@ -20,10 +20,10 @@ static void inherited_live(struct rules_context *context, struct model_connectio
 
 /* Those that the program itself has closed since: only the journal has them. */
 static void inherited_gone(struct rules_context *context, struct model_process *process) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         struct trace_site site;
         if (event.type != TRACE_EVENT_CONNECTION_INHERITED ||
             process_connection(process, event.connection))

@@ -67,12 +67,12 @@ static bool same_line(const struct model_handle *a, const struct model_handle *b
 
 /* Requests went out between most of these creations: they belong to the work, they are not its preparation. */
 static bool are_made_on_the_way(struct model_handle *const *line, size_t count) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     const struct model_process *process = line[0]->process;
     struct trace_event event;
     size_t gaps = 0, next = 0;
     trace_journal_begin(&journal, process->file);
-    while (next + 1 < count && trace_journal_next(&journal, process->file, &event)) {
+    while (next + 1 < count && trace_journal_next(&journal, &event)) {
         if (event.type != TRACE_EVENT_REQUEST) continue;
         while (next + 1 < count && line[next + 1]->raw.created_ns < event.time_ns)
             next++;

@@ -79,11 +79,11 @@ static void idle_count(struct idle_host *hosts, size_t count, struct idle_seen *
 
 /* The most connections of each host that were at work at once since the idle ones have been idle, as far as the journal goes. */
 static void idle_bursts(struct model_process *process, struct idle_host *hosts, size_t count) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct trace_event event;
     struct idle_table table = {0};
     trace_journal_begin(&journal, process->file);
-    while (trace_journal_next(&journal, process->file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         if (event.connection == 0) continue;
         struct idle_seen *seen = idle_put(&table, event.connection);
         if (!seen) break;

@@ -6,7 +6,7 @@
 #define CHUNK (sizeof((struct trace_journal *)0)->chunk / sizeof(struct trace_event))
 
 void trace_journal_begin(struct trace_journal *journal, struct trace_file *file) {
-    *journal = (struct trace_journal){0};
+    *journal = (struct trace_journal){.file = file};
     if (file->failed) return;
     const struct trace_region *region = &file->header.regions[TRACE_REGION_JOURNAL];
     uint64_t places = region->size / sizeof(struct trace_event);
@@ -17,7 +17,8 @@ void trace_journal_begin(struct trace_journal *journal, struct trace_file *file)
 }
 
 /* The next places at once, as far as the ring goes on without a break. */
-static bool journal_load(struct trace_journal *journal, struct trace_file *file) {
+static bool journal_load(struct trace_journal *journal) {
+    struct trace_file *file = journal->file;
     const struct trace_region *region = &file->header.regions[TRACE_REGION_JOURNAL];
     uint64_t places = region->size / sizeof(struct trace_event);
     uint64_t index = journal->next % places, count = journal->end - journal->next;
@@ -31,10 +32,9 @@ static bool journal_load(struct trace_journal *journal, struct trace_file *file)
     return true;
 }
 
-bool trace_journal_next(struct trace_journal *journal, struct trace_file *file,
-                        struct trace_event *out) {
-    while (!file->failed && journal->next < journal->end) {
-        if (journal->chunk_at == journal->chunk_count && !journal_load(journal, file)) return false;
+bool trace_journal_next(struct trace_journal *journal, struct trace_event *out) {
+    while (!journal->file->failed && journal->next < journal->end) {
+        if (journal->chunk_at == journal->chunk_count && !journal_load(journal)) return false;
         *out = journal->chunk[journal->chunk_at++];
         uint64_t place = journal->next++;
         struct trace_event event = *out;

@@ -76,6 +76,7 @@ const struct trace_stack *trace_file_stack(struct trace_file *file, uint32_t id)
 /* ---- journal ---- */
 
 struct trace_journal {
+    struct trace_file *file;
     uint64_t next; /* place of the next record */
     uint64_t end;  /* place after the last one */
     uint64_t
@@ -88,8 +89,7 @@ struct trace_journal {
 /* Starts at the oldest record that is left. */
 void trace_journal_begin(struct trace_journal *journal, struct trace_file *file);
 /* The next valid record; false at the end. */
-bool trace_journal_next(struct trace_journal *journal, struct trace_file *file,
-                        struct trace_event *out);
+bool trace_journal_next(struct trace_journal *journal, struct trace_event *out);
 
 /* "connection-open" and the like; "unknown" for a number that no version 1 recorder writes. Pure. */
 const char *trace_event_name(uint16_t type);

@@ -287,14 +287,14 @@ static void compare_slots(struct replay *replay, struct trace_file *file) {
 }
 
 enum replay_result trace_replay_check(struct trace_file *file, uint64_t tolerance, FILE *out) {
-    static struct trace_journal journal; /* large; the analyzer has one thread */
+    struct trace_journal journal;
     struct replay replay = {.tolerance = tolerance, .out = out};
     struct trace_event event;
     if (!trace_file_refresh(file)) return REPLAY_ERROR;
     trace_journal_begin(&journal, file);
     if (journal.first_place > 0 || trace_file_header(file)->lost[TRACE_LOST_EVENTS])
         return REPLAY_WRAPPED;
-    while (trace_journal_next(&journal, file, &event))
+    while (trace_journal_next(&journal, &event))
         replay_event(&replay, &event);
     differ(&replay, journal.skipped, "journal: %" PRIu64 " records torn", journal.skipped);
     compare_counters(&replay, file);

@@ -279,7 +279,7 @@ START_TEST(bad_states_and_build_ids_are_errors) {
 END_TEST
 
 START_TEST(the_journal_is_walked_in_order) {
-    static struct trace_journal journal;
+    struct trace_journal journal;
     struct trace_event event, *ring = builder_region(builder, TRACE_REGION_JOURNAL);
     const uint64_t total = BUILDER_JOURNAL_PLACES * 2 + 10;
     for (uint64_t i = 0; i < total; i++)
@@ -291,7 +291,7 @@ START_TEST(the_journal_is_walked_in_order) {
     trace_journal_begin(&journal, file);
     ck_assert_uint_eq(journal.first_place, total - BUILDER_JOURNAL_PLACES);
     uint64_t expected = journal.first_place, count = 0;
-    while (trace_journal_next(&journal, file, &event)) {
+    while (trace_journal_next(&journal, &event)) {
         while (expected == total - 3 || expected == total - 5)
             expected++;
         ck_assert_uint_eq(event.a, expected);
@@ -307,7 +307,7 @@ END_TEST
 
 /* Any byte may be wrong: the reader and everything behind it must survive, with or without an error. */
 START_TEST(survives_any_flipped_byte) {
-    static struct trace_journal journal;
+    struct trace_journal journal;
     struct trace_connection *connection = builder_connection(builder);
     builder_body(builder, connection);
     builder_worker(builder, connection, 7, true, false, TRACE_WAIT_COND);
@@ -341,7 +341,7 @@ START_TEST(survives_any_flipped_byte) {
         for (size_t i = 0; i < trace_file_count(file, TRACE_REGION_WORKER) && i < 200; i++)
             trace_file_worker(file, i, &worker);
         trace_journal_begin(&journal, file);
-        for (int i = 0; i < 1000 && trace_journal_next(&journal, file, &event);)
+        for (int i = 0; i < 1000 && trace_journal_next(&journal, &event);)
             i++;
         trace_file_close(file);
     }
