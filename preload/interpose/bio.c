@@ -32,16 +32,6 @@ static void *ssl_of(const struct tls_real *found, void *b) {
     if (!ssl || !tls_real_find(&ssl_found, &openssl, "SSL_read", __builtin_return_address(0)) ||   \
         !tls_enter(ssl, false))
 
-static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl,
-                       void *buffer, size_t wanted, int result, size_t bytes, int error) {
-    ssize_t outcome = (ssize_t)bytes;
-    if (bytes == 0) {
-        if (!flow->connection) return;
-        outcome = openssl_read_outcome(found, ssl, flow->connection, result, &error);
-    }
-    tls_read_after(flow, found, ssl, buffer, wanted, outcome, error);
-}
-
 HTTPLEAK_EXPORT int BIO_read(void *b, void *buffer, int size) {
     TLS_FIND(bio, BIO_read, -1);
     SSL_OUTER(b, ssl, library) return call(b, buffer, size);
@@ -50,8 +40,8 @@ HTTPLEAK_EXPORT int BIO_read(void *b, void *buffer, int size) {
     const int r = call(b, buffer, size);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &library, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0,
-               error);
+    openssl_read_after(&flow, &library, ssl, buffer, size > 0 ? (size_t)size : 0, r,
+                       r > 0 ? (size_t)r : 0, error);
     errno = error;
     return r;
 }
@@ -64,7 +54,7 @@ HTTPLEAK_EXPORT int BIO_read_ex(void *b, void *buffer, size_t size, size_t *byte
     const int r = call(b, buffer, size, bytes);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &library, ssl, buffer, size, r, r == 1 && bytes ? *bytes : 0, error);
+    openssl_read_after(&flow, &library, ssl, buffer, size, r, r == 1 && bytes ? *bytes : 0, error);
     errno = error;
     return r;
 }

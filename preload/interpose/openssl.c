@@ -64,8 +64,8 @@ static bool is_network_error(int error) {
  * A read that gave nothing: the peer said that it ends (close_notify), or its end of the socket
  * came without that and the library does not ask for more, or there is nothing yet.
  */
-ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl,
-                             const struct connection *c, int result, int *error) {
+static ssize_t read_outcome(const struct tls_real *found, const void *ssl,
+                            const struct connection *c, int result, int *error) {
     int (*get_shutdown)(const void *) = tls_getter(found->module, GET_SHUTDOWN);
     int (*get_error)(const void *, int) = tls_getter(found->module, GET_ERROR);
     if (get_shutdown && (get_shutdown(ssl) & RECEIVED_SHUTDOWN)) return 0;
@@ -78,12 +78,12 @@ ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl,
     return -1;
 }
 
-static void read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl,
-                       void *buffer, size_t wanted, int result, size_t bytes, int error) {
+void openssl_read_after(struct flow_read *flow, const struct tls_real *found, const void *ssl,
+                        void *buffer, size_t wanted, int result, size_t bytes, int error) {
     ssize_t outcome = (ssize_t)bytes;
     if (bytes == 0) {
         if (!flow->connection) return;
-        outcome = openssl_read_outcome(found, ssl, flow->connection, result, &error);
+        outcome = read_outcome(found, ssl, flow->connection, result, &error);
     }
     tls_read_after(flow, found, ssl, buffer, wanted, outcome, error);
 }
@@ -98,8 +98,8 @@ HTTPLEAK_EXPORT int SSL_read(void *ssl, void *buffer, int size) {
     const int r = call(ssl, buffer, size);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &found, ssl, buffer, size > 0 ? (size_t)size : 0, r, r > 0 ? (size_t)r : 0,
-               error);
+    openssl_read_after(&flow, &found, ssl, buffer, size > 0 ? (size_t)size : 0, r,
+                       r > 0 ? (size_t)r : 0, error);
     errno = error;
     return r;
 }
@@ -112,7 +112,7 @@ HTTPLEAK_EXPORT int SSL_read_ex(void *ssl, void *buffer, size_t size, size_t *by
     const int r = call(ssl, buffer, size, bytes);
     const int error = errno;
     tls_leave();
-    read_after(&flow, &found, ssl, buffer, size, r, r == 1 && bytes ? *bytes : 0, error);
+    openssl_read_after(&flow, &found, ssl, buffer, size, r, r == 1 && bytes ? *bytes : 0, error);
     errno = error;
     return r;
 }

@@ -3,12 +3,13 @@
 #define INTERPOSE_OPENSSL_H
 
 #include "interpose/tls_real.h"
+#include "track/flow.h"
 
 extern const struct tls_flavor openssl;
 
 int SSL_read(void *ssl, void *buffer, int size);
-/* Why a read on ssl gave nothing: 0 at the end of plaintext, -1 with *error otherwise. */
-ssize_t openssl_read_outcome(const struct tls_real *found, const void *ssl,
-                             const struct connection *c, int result, int *error);
+/* After a read on ssl that gave so many bytes; of one that gave none, its result tells why. */
+void openssl_read_after(struct flow_read *, const struct tls_real *found, const void *ssl,
+                        void *buffer, size_t wanted, int result, size_t bytes, int error);
 
 #endif
