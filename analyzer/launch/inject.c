@@ -32,17 +32,21 @@ static bool inject_no(struct injection *i, const char *what) {
 }
 
 /*
- * To the next stop at a system call. SIGSTOP alone can come, all others are blocked; it is handed over at the end. What a fault
- * in the image would send is the end of the attempt.
+ * On to the next stop: at a system call, or at SIGTRAP. Of other signals SIGSTOP alone can come, all others are blocked; it is
+ * handed over at the end. What a fault in the image would send is the end of the attempt.
  */
-static bool inject_step(struct injection *i) {
-    if (!tracee_to_syscall(i->tracee, 0)) return inject_no(i, "cannot be continued");
+static bool inject_on(struct injection *i, bool to_trap) {
     for (;;) {
+        if (!(to_trap ? tracee_continue : tracee_to_syscall)(i->tracee, 0))
+            return inject_no(i, "cannot be continued");
         switch (tracee_wait(i->tracee)) {
-        case TRACEE_SYSCALL: return true;
+        case TRACEE_SYSCALL:
+            if (!to_trap) return true;
+            break;
         case TRACEE_ENDED:
         case TRACEE_LOST: i->ended = true; return inject_no(i, "it ended");
         case TRACEE_SIGNAL:
+            if (to_trap && i->tracee->signal == SIGTRAP) return true;
             if (i->tracee->signal != SIGSTOP) {
                 errno = EFAULT;
                 return inject_no(i, "the recorder's start failed");
@@ -51,8 +55,11 @@ static bool inject_step(struct injection *i) {
             break;
         default: break;
         }
-        if (!tracee_to_syscall(i->tracee, 0)) return inject_no(i, "cannot be continued");
     }
+}
+
+static bool inject_step(struct injection *i) {
+    return inject_on(i, false);
 }
 
 /* Puts a syscall instruction where the program begins, or puts back what was there. */
@@ -131,23 +138,7 @@ static void inject_reason(struct injection *i, uint64_t address) {
  * is not ignored; it is never delivered.
  */
 static bool inject_run(struct injection *i) {
-    if (!tracee_continue(i->tracee, 0)) return inject_no(i, "cannot be continued");
-    for (;;) {
-        switch (tracee_wait(i->tracee)) {
-        case TRACEE_ENDED:
-        case TRACEE_LOST: i->ended = true; return inject_no(i, "it ended");
-        case TRACEE_SIGNAL:
-            if (i->tracee->signal == SIGTRAP) return true;
-            if (i->tracee->signal != SIGSTOP) {
-                errno = EFAULT;
-                return inject_no(i, "the recorder's start failed");
-            }
-            i->held = SIGSTOP;
-            break;
-        default: break;
-        }
-        if (!tracee_continue(i->tracee, 0)) return inject_no(i, "cannot be continued");
-    }
+    return inject_on(i, true);
 }
 
 /* To the system call at the image's end, by way of all others: ten times as many stops, for a process that ignores SIGTRAP. */
