@@ -31,7 +31,8 @@ static void command_restore_signals(void) {
     sigprocmask(SIG_SETMASK, &command_saved_mask, NULL);
 }
 
-uint64_t command_now(void) {
+/* Now, in nanoseconds of CLOCK_MONOTONIC. */
+static uint64_t command_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;

@@ -35,7 +35,4 @@ int command_exit_status(const struct command_end *end);
  */
 bool command_alive(pid_t pid, uint64_t start_ticks);
 
-/* Now, in nanoseconds of CLOCK_MONOTONIC. */
-uint64_t command_now(void);
-
 #endif

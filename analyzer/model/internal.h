@@ -7,8 +7,6 @@
 /* process.c: decides how the process ended and the moment that it is judged at. Slots are loaded already. */
 void process_judge_end(struct model_process *process, const struct process_fate *fate,
                        const struct model_options *options);
-/* true when the process of this trace is still there (the same one: pids are used again). */
-bool process_is_alive(const struct trace_header *header);
 
 /* sample.c: for a running process, takes bytes waiting and TCP state from /proc where that may be read. */
 void process_refresh_samples(struct model_process *process);

@@ -24,7 +24,8 @@ static bool stat_read(uint32_t pid, char *state, uint64_t *start_ticks) {
     return at && sscanf(at, "%" SCNu64, start_ticks) == 1;
 }
 
-bool process_is_alive(const struct trace_header *header) {
+/* true when the process of this trace is still there (the same one: pids are used again). */
+static bool process_is_alive(const struct trace_header *header) {
     char state;
     uint64_t ticks;
     if (header->pid == 0 || !stat_read(header->pid, &state, &ticks)) return false;

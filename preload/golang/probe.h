@@ -55,7 +55,4 @@ void probe_request_of(struct managed_request *, uint64_t request, const struct p
 void probe_read_begin(const struct golang_registers *, uint64_t handle);
 void probe_read_end(const struct golang_registers *);
 
-/* Who dials on this goroutine for whom. */
-void probe_dial_asked(const struct golang_registers *, struct managed_opening *);
-
 #endif

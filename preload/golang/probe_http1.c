@@ -44,7 +44,8 @@ void probe_dial_conn_for(const struct golang_registers *r) {
     managed_map_free(&wanted, place);
 }
 
-void probe_dial_asked(const struct golang_registers *r, struct managed_opening *how) {
+/* Who dials on this goroutine for whom. */
+static void dial_asked(const struct golang_registers *r, struct managed_opening *how) {
     const struct managed_worker *self = managed_worker_find(probe_goid(r));
     if (self && self->dials) {
         how->stack = self->dial_stack;
@@ -78,7 +79,7 @@ void probe_add_tls(const struct golang_registers *r) {
     struct managed_connection *c = t.socket && !t.closed ? managed_connection_get(t.key) : NULL;
     struct managed_opening how = {.fd = t.fd};
     if (!c) return;
-    probe_dial_asked(r, &how);
+    dial_asked(r, &how);
     managed_connection_asked(c, &how);
     managed_connection_leave(c);
 }
@@ -101,7 +102,7 @@ void probe_dial_conn(const struct golang_registers *r) {
     if (!golang_word(pc, golang_offset.pc_closed)) {
         struct managed_opening how = {.protocol = TRACE_PROTOCOL_HTTP1};
         opening_of(&how, pc, t.fd);
-        probe_dial_asked(r, &how);
+        dial_asked(r, &how);
         managed_connection_open(c, &how);
     }
     managed_connection_leave(c);

@@ -90,9 +90,3 @@ void io_write_unseen(int fd, ssize_t result) {
     if (result > 0 && fd_is_ours(fd)) flow_write_unseen(connection_of_fd(fd), (uint64_t)result);
     *place = error;
 }
-
-void io_read_unseen(int fd, ssize_t result) {
-    int *const place = errno_place(), error = *place;
-    if (result > 0 && fd_is_ours(fd)) flow_read_unseen(connection_of_fd(fd), (uint64_t)result);
-    *place = error;
-}

@@ -27,9 +27,8 @@ void io_read_after(struct io_read *, int fd, const struct iovec *, int count, ss
 void io_write_before(struct flow_write *, int fd, const struct iovec *, int count,
                      const struct stack_caller *caller);
 void io_write_after(struct flow_write *, const struct iovec *, int count, ssize_t result);
-/* Bytes that nobody can look at went out to or came in from fd. */
+/* Bytes that nobody can look at went out to fd. */
 void io_write_unseen(int fd, ssize_t result);
-void io_read_unseen(int fd, ssize_t result);
 /* Of a list that the kernel took; it is not looked at before. */
 size_t io_total(const struct iovec *, int count);
 /*

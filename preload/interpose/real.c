@@ -19,7 +19,9 @@ static SYS_EARLY struct link_map *program_map;
 static SYS_EARLY struct link_map *recorder_map;
 static SYS_EARLY struct link_map *last_initial_map;
 
-bool real_relocated(void) {
+/* False while the recorder's own relocations are not done: then neither errno nor thread-locals may
+ * be touched. */
+static bool is_relocated(void) {
     return relocation_probe == &relocation_target;
 }
 
@@ -57,7 +59,7 @@ static const uint16_t table_offsets[] = {
 #undef NAME
 };
 
-const char *real_name(enum real_id id) {
+static const char *name_of(enum real_id id) {
     return names + name_offsets[id];
 }
 
@@ -122,7 +124,7 @@ static struct link_map *first_map_early(void) {
 }
 
 static struct link_map *first_map(void) {
-    if (!real_relocated()) return first_map_early();
+    if (!is_relocated()) return first_map_early();
     return first_map_of((const void *)getauxval(AT_PHDR), getauxval(AT_PHNUM));
 }
 
@@ -170,8 +172,8 @@ static void *find_next(const char *name) {
 }
 
 void *real_resolve(enum real_id id) {
-    void *found = find_next(real_name(id));
-    if (!found && real_relocated()) found = dlsym(RTLD_NEXT, real_name(id));
+    void *found = find_next(name_of(id));
+    if (!found && is_relocated()) found = dlsym(RTLD_NEXT, name_of(id));
     if (!found) return (void *)(real_bare + (size_t)id * 16);
     if (table_offsets[id] != UINT16_MAX)
         __atomic_store_n((void **)((char *)&real + table_offsets[id]), found, __ATOMIC_RELEASE);

@@ -49,14 +49,9 @@ extern struct real_table real __attribute__((visibility("hidden")));
 /* Finds the next definition of the name after the recorder and remembers it. Never NULL: what is
  * nowhere fails with -1. */
 void *real_resolve(enum real_id);
-/* The name itself. */
-const char *real_name(enum real_id);
 /* From the constructor, with the program's own headers: learns which modules the program started
  * with. */
 void real_init(const ElfW(Phdr) *, size_t count);
-/* False while the recorder's own relocations are not done: then neither errno nor thread-locals may
- * be touched. */
-bool real_relocated(void);
 /* The loader's records of the program and of the recorder; NULL: not known, or before real_init. */
 const struct link_map *real_program_map(void);
 const struct link_map *real_recorder_map(void);

@@ -52,7 +52,8 @@ static bool table_make(struct table *t, uint64_t region_size, uint64_t record_si
     return t->entries != 0;
 }
 
-void intern_reset(void) {
+/* Drops the private tables. */
+static void drop_tables(void) {
     table_drop(&strings);
     table_drop(&stacks);
     table_drop(&hosts);
@@ -63,7 +64,7 @@ void intern_reset(void) {
 
 bool intern_open(const struct trace_map *m) {
     const struct trace_region *r = m->header->regions;
-    intern_reset();
+    drop_tables();
     return table_make(&strings, r[TRACE_REGION_STRING].size, 48) &&
            table_make(&stacks, r[TRACE_REGION_STACK].size, 320) &&
            table_make(&hosts, r[TRACE_REGION_HOST].size, sizeof(struct trace_host)) &&
@@ -206,7 +207,7 @@ static bool frame_equal(const struct trace_frame *f, const void *pc) {
 
 /*
  * A frame whose module is gone matches nothing: its addresses belong to somebody else now. Unless
- * the module came back to its place, which nobody noticed so far: module_of does.
+ * the module came back to its place, which nobody noticed so far: frame_module does.
  */
 static bool stack_equal(const struct trace_map *m, uint32_t id, const void *key) {
     const struct stack_key *k = key;

@@ -38,8 +38,6 @@ static inline struct trace_site *site_at(uint32_t id) {
              : 0; /* site 0 takes what found no place; readers see it as "unknown" */
 }
 
-/* Drops the private tables; trace_open makes new ones. */
-void intern_reset(void);
 /*
  * After module_scan when a module was unloaded: stacks that hold addresses of no known module are not found again, since those
  * may mean something else now. (Stacks through the vanished module are not found anyway, unless it comes back to its place.)

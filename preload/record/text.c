@@ -37,10 +37,6 @@ void text_put_u64(struct text *t, uint64_t n) {
     put_number(t, n, 10);
 }
 
-void text_put_hex(struct text *t, uint64_t n) {
-    put_number(t, n, 16);
-}
-
 static void put_v4(struct text *t, const uint8_t *a) {
     for (int i = 0; i < 4; i++) {
         if (i) text_put_n(t, ".", 1);

@@ -16,7 +16,6 @@ struct
 void text_put(struct text *, const char *s);
 void text_put_n(struct text *, const char *s, size_t n);
 void text_put_u64(struct text *, uint64_t);
-void text_put_hex(struct text *, uint64_t);
 /* "a.b.c.d:port", "[v6]:port" (RFC 5952), or the path of a Unix socket ("@name" for abstract ones); family from sockaddr. */
 struct sockaddr;
 void text_put_address(struct text *, const struct sockaddr *, size_t address_size);

@@ -16,10 +16,6 @@ void client_created(const void *object, enum trace_handle_kind);
 void client_referred(const void *object);
 /* Before the real function ends it. */
 void client_freed(const void *object);
-/* Somebody else will end it where it cannot be seen: it is followed no more. */
-static inline void client_forget(const void *object) {
-    client_freed(object);
-}
 
 /* A call that works with the handle: it is busy between the two, and what connection the thread used in between is its. */
 struct client_call {

@@ -84,7 +84,6 @@ struct connection {
     uint32_t ring_head, ring_tail; /* pushed by the writer, popped by the reader */
     struct exchange ring[EXCHANGE_RING];
     enum wire wire;
-    bool via_proxy;
     uint16_t peer_port;
     uint64_t tls_object;     /* address, 0: none */
     uint64_t client_random;  /* hash of the ClientHello random, 0: not seen */

@@ -48,7 +48,7 @@ void flow_write_after(struct flow_write *, const struct iovec *, int count, ssiz
 void flow_write_unseen(struct connection *, uint64_t n);
 void flow_read_unseen(struct connection *, uint64_t n);
 
-/* Before a read that consumes (never for MSG_PEEK: pass NULL as connection, or call flow_peek). */
+/* Before a read that consumes (never for MSG_PEEK: pass NULL as connection, or call flow_peek_before). */
 void flow_read_before(struct flow_read *, struct connection *, enum flow_layer);
 /* After it. result 0 with wanted > 0 is the peer's end; result < 0 carries errno. */
 void flow_read_after(struct flow_read *, const struct iovec *, int count, ssize_t result, int error,

@@ -65,7 +65,9 @@ void stream_commit(struct stream_feed *f) {
         count(f, s);
 }
 
-void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outcome, uint64_t now) {
+/* It is over, and leaves. outcome: of its body, if that is open. */
+static void stream_over(struct stream_feed *f, struct stream *s, enum body_outcome outcome,
+                        uint64_t now) {
     struct streams *t = f->t;
     const bool oldest = t->oldest == s->place;
     count(f, s);

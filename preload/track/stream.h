@@ -20,7 +20,5 @@ extern const struct http2_ops stream_sent_ops, stream_received_ops;
 void stream_data(void *feed, uint32_t id, uint64_t bytes);
 /* Counts those whose requests have gone out, up to t->taken. */
 void stream_commit(struct stream_feed *);
-/* It is over, and leaves. outcome: of its body, if that is open. */
-void stream_over(struct stream_feed *, struct stream *, enum body_outcome, uint64_t now);
 
 #endif

@@ -9,7 +9,6 @@
 #include "record/interpreter/javascript.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/trace_place.h"
-#include "track/process.h"
 
 /* ---- V8, by the names that Node exports ---- */
 

@@ -55,7 +55,7 @@ static bool read_frame(const struct memory *m, uintptr_t at, struct php_frame *o
         return false;
     if (!function) return true;
     if (function % 8 != 0 || !memory_can_read(m, function, FUNCTION_COMMON)) return false;
-    if (*(const uint8_t *)function & TYPE_INTERNAL) return true;
+    if (*(const uint8_t *)(function + FUNCTION_TYPE) & TYPE_INTERNAL) return true;
     if (!opline || !memory_read(m, opline + OPLINE_LINE, &out->line, sizeof out->line)) return true;
     out->function = function;
     return true;
