@@ -215,7 +215,9 @@ static struct body_judgement judge_go(const struct rules_context *context,
     const struct model_process *process = body->process;
     const struct trace_body *raw = &body->raw;
     uint64_t progress = body_progress(body), last = later(progress, raw->attempt_ns);
-    bool reads_on = raw->reads >= READS_OF_A_PAUSED_READER && !go_went_on(body);
+    bool comes_back =
+        raw->reads >= READS_OF_A_PAUSED_READER || raw->bursts >= BURSTS_OF_A_PAUSED_READER;
+    bool reads_on = comes_back && !go_went_on(body);
     if (raw->attempts_now > 0) return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
     if (process->orderly) {
         if (reads_on && rules_age(process, last) < GO_BETWEEN_READS_NS)

@@ -172,10 +172,11 @@ def at_once(scratch, version):
     harness.not_blind(report)
     equal("bodies", keys(report["totals"]["bodies"]), (5, 0, 0, 5, 0))
     check(go_puzzle.roots(report) == [FORGOTTEN], lambda: brief(report))
-    report = scratch.run([binary, "parts-read", origin.base("http")]).report
-    harness.not_blind(report)
-    equal("bodies", keys(report["totals"]["bodies"]), (5, 0, 0, 5, 0))
-    check(go_puzzle.roots(report) == [], lambda: brief(report))
+    for mode in ("parts-read", "bursts-read"):
+        report = scratch.run([binary, mode, origin.base("http")]).report
+        harness.not_blind(report)
+        equal("bodies", keys(report["totals"]["bodies"]), (5, 0, 0, 5, 0))
+        check(go_puzzle.roots(report) == [], lambda: brief(report))
 
 
 def limited():

@@ -186,6 +186,15 @@ START_TEST(reading_at_the_very_end) {
     body->attempt_ns = body->progress_ns = builder_time(90);
     judge();
     expect("unclosed-body", SEVERITY_ERROR, 1);
+    /* a few reads, but with pauses between them: it came back each time */
+    body->attempt_ns = body->progress_ns = builder_time(99.9);
+    body->reads = 3;
+    body->bursts = 2;
+    judge();
+    expect_nothing();
+    body->bursts = 1;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
 }
 END_TEST
 

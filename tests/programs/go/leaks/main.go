@@ -299,6 +299,15 @@ func partsForgotten(base string, n int) {
 
 // The same parts, read by a goroutine that is at it when another one ends the program.
 func partsRead(base string, n int) {
+	readOn(base, n, 20, time.Millisecond)
+}
+
+// Only a few of them, with pauses in between.
+func burstsRead(base string, n int) {
+	readOn(base, n, 2, 150*time.Millisecond)
+}
+
+func readOn(base string, n, until int, pause time.Duration) {
 	reading := make(chan bool)
 	for i := 0; i < n; i++ {
 		go func() {
@@ -307,10 +316,10 @@ func partsRead(base string, n int) {
 			for part, read := make([]byte, 100), 0; ; read++ {
 				_, err := resp.Body.Read(part)
 				must(err)
-				if read == 20 {
+				if read == until {
 					reading <- true
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(pause)
 			}
 		}()
 	}
@@ -393,6 +402,7 @@ func main() {
 		"failures":            {failures, 3, false},
 		"parts-forgotten":     {partsForgotten, 5, false},
 		"parts-read":          {partsRead, 5, false},
+		"bursts-read":         {burstsRead, 5, false},
 		"endless":             {endless, 20, true},
 		"loop":                {loop, 100000, false},
 	}
@@ -407,7 +417,7 @@ func main() {
 		m.n = n
 	}
 	m.run(os.Args[2], m.n)
-	if os.Args[1] == "parts-read" {
+	if os.Args[1] == "parts-read" || os.Args[1] == "bursts-read" {
 		return
 	}
 	time.Sleep(time.Second)
