@@ -107,15 +107,15 @@ static void doctor_reach(struct doctor *d, const struct target *t) {
     }
 }
 
-static void doctor_runtime(struct doctor *d, const struct target *t) {
+static void doctor_runtime(struct doctor *d, const struct target *t, bool carried) {
     switch (t->runtime) {
     case TARGET_GO: doctor_go(d, &t->go); break;
     case TARGET_NODE:
-        if (target_needs(t, "libssl.so*"))
-            break; /* distributions link it dynamically: seen as in any other program */
+        if (target_needs(t, "libssl.so*") || carried)
+            break; /* TLS is seen as in any other program */
         doctor_say(d, DOCTOR_PARTLY, "runtime",
-                   "plain HTTP is seen; TLS is inside the executable, so https counts as HTTP by "
-                   "its port only");
+                   "plain HTTP is seen; TLS is inside the executable, without names to find it by, "
+                   "so https counts as HTTP by its port only");
         break;
     case TARGET_JAVA:
         doctor_say(d, DOCTOR_PARTLY, "runtime",
@@ -127,16 +127,19 @@ static void doctor_runtime(struct doctor *d, const struct target *t) {
                    "Python: its TLS is OpenSSL, loaded when it is needed and followed, memory BIOs "
                    "included");
         break;
-    case TARGET_OTHER_INTERPRETER:
+    case TARGET_SCRIPTING:
         doctor_say(d, DOCTOR_SEEN, "runtime",
-                   "an interpreter: TLS libraries that it loads later are followed; lines are "
-                   "those of its own C code");
+                   "an interpreter: TLS libraries that it loads later are followed; lines are the "
+                   "script's own, where its release is known");
+        break;
+    case TARGET_SHELL:
+        doctor_say(d, DOCTOR_SEEN, "runtime", "a shell: what it starts is followed");
         break;
     case TARGET_NATIVE: break;
     }
 }
 
-static void doctor_libraries(struct doctor *d, const struct target *t) {
+static void doctor_libraries(struct doctor *d, const struct target *t, bool carried) {
     static const struct {
         const char *pattern;
         enum doctor_mark mark;
@@ -153,12 +156,14 @@ static void doctor_libraries(struct doctor *d, const struct target *t) {
         {"libwolfssl.so*", DOCTOR_PARTLY, "tls",
          "wolfSSL is not followed: https counts as HTTP by its port only"},
         {"libcurl*.so*", DOCTOR_SEEN, "client", "libcurl"},
-        {"libnghttp2.so*", DOCTOR_PARTLY, "http/2",
-         "where HTTP/2 is chosen, its streams are not told apart"},
+        {"libnghttp2.so*", DOCTOR_SEEN, "http/2", "HTTP/2, followed stream by stream"},
         {"libnghttp3.so*", DOCTOR_PARTLY, "http/3", "QUIC is not seen"},
         {"liburing.so*", DOCTOR_PARTLY, "io_uring", "what goes through io_uring is not seen"},
     };
-    bool tls = false;
+    bool tls = carried;
+    if (carried)
+        doctor_say(d, DOCTOR_SEEN, "tls",
+                   "OpenSSL or BoringSSL inside the executable, found by name and followed");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const char *name = target_needs(t, table[i].pattern);
         if (!name) continue;
@@ -170,8 +175,8 @@ static void doctor_libraries(struct doctor *d, const struct target *t) {
                       "was not found; what it needs is not known");
     if (!tls && t->reach == TARGET_REACHED && t->runtime == TARGET_NATIVE)
         doctor_say(d, DOCTOR_FACT, "tls",
-                   "none is linked; OpenSSL or GnuTLS loaded later would be followed, one linked "
-                   "in statically not");
+                   "none is linked; OpenSSL or GnuTLS loaded later would be followed, OpenSSL "
+                   "linked in statically only where its names are left");
 }
 
 /* Whether a comma separated list of HTTPLEAK_OPTIONS names the program. */
@@ -253,8 +258,9 @@ int verb_doctor(const struct verb_options *options, int count, char **operands) 
     doctor_say(&doctor, DOCTOR_FACT, "program", target.path);
     if (target.go.go) go_program_read(&target.go, target.path, true);
     doctor_reach(&doctor, &target);
-    doctor_runtime(&doctor, &target);
-    doctor_libraries(&doctor, &target);
+    const bool carried = target_carries_openssl(&target);
+    doctor_runtime(&doctor, &target, carried);
+    doctor_libraries(&doctor, &target, carried);
     doctor_recorder(&doctor, &target);
     doctor_place(&doctor);
     doctor_seccomp(&doctor);

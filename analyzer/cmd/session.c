@@ -73,6 +73,7 @@ bool session_report(struct session *s) {
         .limit = o->limit,
         .full_stacks = o->full_stacks,
         .verbose = o->verbose,
+        .host_glob = o->host,
     };
     if (render_text(s->report, stdout, &text) == 0 && fflush(stdout) == 0) return ok;
     verb_error(s->verb, "cannot write to standard output: %m");
@@ -82,6 +83,12 @@ bool session_report(struct session *s) {
 int session_status(const struct session *s) {
     if (s->options->require_seen && s->report->connections_followed == 0) {
         verb_error(s->verb, "--require-seen: no client connection could be followed");
+        return EXIT_FINDINGS;
+    }
+    if (s->options->require_seen && s->options->host && s->report->host_count == 0) {
+        verb_error(s->verb,
+                   "--require-seen: no client connection to a host that matches '%s' was seen",
+                   s->options->host);
         return EXIT_FINDINGS;
     }
     return rules_exit_needed(s->report, s->options->fail_on) ? EXIT_FINDINGS : EXIT_CLEAN;

@@ -80,13 +80,41 @@ static void elf_file_loader(struct elf_file *file, Elf *elf) {
     }
 }
 
+static Elf *elf_file_open(const char *path, int *fd) {
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    elf_version(EV_CURRENT);
+    return *fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)
+               ? elf_begin(*fd, ELF_C_READ_MMAP, NULL)
+               : NULL;
+}
+
+static void elf_file_close(Elf *elf, int fd) {
+    if (elf) elf_end(elf);
+    if (fd >= 0) close(fd);
+}
+
+/* Which of the functions a table of symbols defines: a bit for each. */
+static unsigned elf_file_functions(Elf_Scn *section, const GElf_Shdr *header, Elf *elf,
+                                   const char *const *names) {
+    unsigned found = 0;
+    Elf_Data *data = elf_getdata(section, NULL);
+    if (!data || header->sh_entsize == 0) return 0;
+    for (size_t i = 0; i < header->sh_size / header->sh_entsize; i++) {
+        GElf_Sym symbol;
+        if (!gelf_getsym(data, (int)i, &symbol)) break;
+        if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
+        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
+        for (unsigned n = 0; name && names[n]; n++)
+            if (strcmp(name, names[n]) == 0) found |= 1u << n;
+    }
+    return found;
+}
+
 void elf_file_read(struct elf_file *file, const char *path) {
     *file = (struct elf_file){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    if (fd < 0) return;
-    elf_version(EV_CURRENT);
-    Elf *elf = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? elf_begin(fd, ELF_C_READ_MMAP, NULL) : NULL;
+    int fd;
+    Elf *elf = elf_file_open(path, &fd);
     GElf_Ehdr header;
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
         (header.e_type == ET_EXEC || header.e_type == ET_DYN)) {
@@ -103,8 +131,23 @@ void elf_file_read(struct elf_file *file, const char *path) {
         elf_file_loader(file, elf);
         elf_file_sections(file, elf, path);
     }
-    if (elf) elf_end(elf);
-    close(fd);
+    elf_file_close(elf, fd);
+}
+
+bool elf_file_has_functions(const char *path, const char *const *names) {
+    unsigned found = 0, wanted = 0;
+    int fd;
+    Elf *elf = elf_file_open(path, &fd);
+    for (unsigned i = 0; names[i]; i++)
+        wanted |= 1u << i;
+    for (Elf_Scn *section = NULL; elf && (section = elf_nextscn(elf, section));) {
+        GElf_Shdr header;
+        if (gelf_getshdr(section, &header) &&
+            (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB))
+            found |= elf_file_functions(section, &header, elf, names);
+    }
+    elf_file_close(elf, fd);
+    return found == wanted;
 }
 
 void elf_file_free(struct elf_file *file) {

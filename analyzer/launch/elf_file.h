@@ -19,4 +19,7 @@ struct elf_file {
 void elf_file_read(struct elf_file *file, const char *path);
 void elf_file_free(struct elf_file *file);
 
+/* Whether it defines all of these functions (32 at most, ends with NULL): looks through all symbols, which takes its time. */
+bool elf_file_has_functions(const char *path, const char *const *names);
+
 #endif

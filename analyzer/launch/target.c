@@ -89,18 +89,10 @@ static enum target_runtime target_runtime_of(const char *path, const struct go_p
         const char *pattern;
         enum target_runtime runtime;
     } table[] = {
-        {"python*", TARGET_PYTHON},
-        {"pypy*", TARGET_PYTHON},
-        {"node", TARGET_NODE},
-        {"nodejs", TARGET_NODE},
-        {"deno", TARGET_NODE},
-        {"bun", TARGET_NODE},
-        {"java", TARGET_JAVA},
-        {"perl*", TARGET_OTHER_INTERPRETER},
-        {"ruby*", TARGET_OTHER_INTERPRETER},
-        {"php*", TARGET_OTHER_INTERPRETER},
-        {"lua*", TARGET_OTHER_INTERPRETER},
-        {"*sh", TARGET_OTHER_INTERPRETER},
+        {"python*", TARGET_PYTHON}, {"pypy*", TARGET_PYTHON},    {"node", TARGET_NODE},
+        {"nodejs", TARGET_NODE},    {"deno", TARGET_NODE},       {"bun", TARGET_NODE},
+        {"java", TARGET_JAVA},      {"perl*", TARGET_SCRIPTING}, {"ruby*", TARGET_SCRIPTING},
+        {"php*", TARGET_SCRIPTING}, {"lua*", TARGET_SCRIPTING},  {"*sh", TARGET_SHELL},
     };
     if (go->go) return TARGET_GO;
     char *real = realpath(path, NULL);
@@ -263,4 +255,10 @@ const char *target_needs(const struct target *t, const char *pattern) {
     for (size_t i = 0; i < t->needed_count; i++)
         if (fnmatch(pattern, t->needed[i], 0) == 0) return t->needed[i];
     return NULL;
+}
+
+bool target_carries_openssl(const struct target *t) {
+    static const char *const names[] = {"SSL_read", "SSL_write", "SSL_do_handshake", "SSL_free",
+                                        NULL};
+    return t->reach == TARGET_REACHED && !t->go.go && elf_file_has_functions(t->path, names);
 }

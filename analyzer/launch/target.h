@@ -16,7 +16,8 @@ enum target_runtime {
     TARGET_NODE,
     TARGET_JAVA,
     TARGET_PYTHON,
-    TARGET_OTHER_INTERPRETER
+    TARGET_SCRIPTING, /* Perl, Ruby, PHP, Lua */
+    TARGET_SHELL
 };
 
 /* Why a preloaded library would not reach it. */
@@ -63,5 +64,11 @@ bool target_launched(const struct target *target);
 
 /* The needed library whose name matches the pattern; NULL if there is none. */
 const char *target_needs(const struct target *target, const char *pattern);
+
+/*
+ * The executable itself has OpenSSL or BoringSSL in it, with the names by which the recorder finds them
+ * (preload/interpose/carried.c).
+ */
+bool target_carries_openssl(const struct target *target);
 
 #endif

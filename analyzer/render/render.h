@@ -8,11 +8,12 @@
 #include "model/report.h"
 
 struct render_options {
-    bool color;       /* render_use_color() decides well */
-    int width;        /* columns; 0: render_width() */
-    size_t limit;     /* --limit: findings shown in text; 0: all */
-    bool full_stacks; /* whole stacks instead of the first frames */
-    bool verbose;     /* processes, unwinder, peers, every object */
+    bool color;            /* render_use_color() decides well */
+    int width;             /* columns; 0: render_width() */
+    size_t limit;          /* --limit: findings shown in text; 0: all */
+    bool full_stacks;      /* whole stacks instead of the first frames */
+    bool verbose;          /* processes, unwinder, peers, every object */
+    const char *host_glob; /* --host: all others were left out; NULL: none were */
 };
 
 int render_text(const struct report *report, FILE *out, const struct render_options *options);

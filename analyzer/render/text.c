@@ -22,7 +22,8 @@ static const char *plural(uint64_t count, const char *one, const char *many) {
 
 /* ---- verdict ---- */
 
-static void write_verdict(const struct report *report, const struct paper *paper) {
+static void write_verdict(const struct report *report, const struct paper *paper,
+                          const char *host_glob) {
     struct line line = {0};
     uint64_t roots[SEVERITY_ERROR + 1] = {0}, folded = 0;
     for (size_t i = 0; i < report->finding_count; i++) {
@@ -47,8 +48,14 @@ static void write_verdict(const struct report *report, const struct paper *paper
         line_add(&line, "- but not everything could be seen");
     } else if (report->totals.connections.opened == 0) {
         line_add(&line, "- no HTTP client connection was seen");
+        if (host_glob) line_add(&line, " to a host that matches '%s'", host_glob);
     } else {
         line_add(&line, "- nothing leaked");
+        /* in flight, waited for, younger than the grace: what is open is no finding, but said */
+        if (report->totals.bodies.unclosed)
+            line_add(&line, " (%s %s open at the end)",
+                     paper_number(report->totals.bodies.unclosed),
+                     plural(report->totals.bodies.unclosed, "body was", "bodies were"));
     }
     if (roots[SEVERITY_WARNING])
         line_add(&line, ", %" PRIu64 " %s", roots[SEVERITY_WARNING],
@@ -70,7 +77,8 @@ static void write_process(const struct report_process *process, const struct pap
     case REPORT_END_RUNNING: line_add(&line, ", still running"); break;
     case REPORT_END_LOST: /* what could not be entered could not say how it ended either */
         line_add(&line, process->blind_count ? ", its end was not seen"
-                                             : ", gone without a word (killed?)");
+                                             : ", gone without a word (killed?), judged at its "
+                                               "last recorded moment");
         break;
     case REPORT_END_EXEC: line_add(&line, ", became another program (exec)"); break;
     case REPORT_END_SIGNAL:
@@ -194,7 +202,7 @@ int render_text(const struct report *report, FILE *out, const struct render_opti
     struct paper paper = {out, options->color,
                           options->width > 0 ? (size_t)options->width : (size_t)render_width(out)};
     errno = 0;
-    write_verdict(report, &paper);
+    write_verdict(report, &paper, options->host_glob);
     if (options->verbose || report->process_count == 1)
         for (size_t i = 0; i < report->process_count; i++)
             write_process(&report->processes[i], &paper, options->verbose);

@@ -88,6 +88,10 @@ def fail_on(scratch):
 @suite.test("--require-seen fails a run without a client connection")
 def require_seen(scratch):
     one_line(call(scratch, "run", "-q", "--require-seen", "true"), 23, "--require-seen")
+    one_line(call(scratch, "run", "-q", "--require-seen", "--host", "no*host", "--", *fetch()), 23, "no*host")
+    mistyped = call(scratch, "run", "--host", "no*host", "--", *fetch())
+    check(b"no HTTP client connection was seen to a host that matches 'no*host'" in mistyped.output, lambda: mistyped.output)
+    equal("a host of this machine", call(scratch, "run", "-q", "--require-seen", "--host", "l*host", "--", *fetch()).status, 0)
     seen = call(scratch, "run", "-q", "--require-seen", "--", *fetch())
     equal("a run with one", (seen.status, seen.errors), (0, ""))
 
@@ -238,8 +242,26 @@ def doctor(scratch):
     check(not os.path.exists(touched), "doctor ran the command")
     curl = call(scratch, "doctor", "--", need("curl")).output
     check(b"OpenSSL" in curl and b"followed" in curl and b"libcurl" in curl, lambda: curl)
+    check(b"HTTP/2, followed" in curl and not re.search(rb"^http/2 +partly", curl, re.M), lambda: curl)
     skipped = call(scratch, "doctor", "--", script, env={"HTTPLEAK_OPTIONS": "skip=none,sh,dash"}).output
     check(b"skip=" in skipped and b"Nothing" in skipped, lambda: skipped)
+
+
+@suite.test("doctor tells TLS that the executable carries with its names from TLS without")
+def doctor_carried(scratch):
+    for name in ("exported", "symbols"):
+        said = call(scratch, "doctor", "--", harness.program(f"tls_steps-{name}")).output
+        check(b"inside the executable, found by name" in said, lambda: said)
+        equal("beside it", (b"none is linked" in said, b"partly" in said), (False, False))
+    said = call(scratch, "doctor", "--", harness.program("tls_steps-stripped")).output
+    check(b"inside the executable" not in said and b"none is linked" in said, lambda: said)
+    # the executable is called node: what was said of it depends on what it carries
+    for name, partly in (("symbols", False), ("stripped", True)):
+        node = scratch.path(name, "node")
+        scratch.folder(name)
+        shutil.copy(harness.program(f"tls_steps-{name}"), node)
+        said = call(scratch, "doctor", "--", node).output
+        equal("partly", b"partly" in said, partly)
 
 
 @suite.test("explain, help, manual page and completion come without errors")

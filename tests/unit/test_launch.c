@@ -253,7 +253,7 @@ START_TEST(scripts_lead_to_their_interpreter) {
     ck_assert_str_eq(target.script, path);
     ck_assert_ptr_nonnull(strstr(target.path, "/sh"));
     ck_assert_int_eq(target.reach, TARGET_REACHED);
-    ck_assert_int_eq(target.runtime, TARGET_OTHER_INTERPRETER);
+    ck_assert_int_eq(target.runtime, TARGET_SHELL);
     ck_assert_ptr_nonnull(target_needs(&target, "libc.so.6"));
     ck_assert_ptr_null(target_needs(&target, "libnothing.so*"));
     ck_assert_uint_eq(target.missing_count, 0);

@@ -93,6 +93,29 @@ START_TEST(text_of_a_clean_run) {
 }
 END_TEST
 
+/* What is open, and no finding, is not passed over: nor that nobody saw the end. */
+START_TEST(text_of_a_clean_kill) {
+    for (int i = 0; i < 5; i++)
+        builder_body(builder, builder_connection(builder));
+    builder_killed(builder, 12);
+    judge();
+    char *text = text_of(&(struct render_options){.width = 100});
+    expect_words(text, (const char *const[]){
+                           "httpleak: clean - nothing leaked (5 bodies were open at the end)",
+                           "last recorded moment", "5 unclosed", NULL});
+    free(text);
+}
+END_TEST
+
+START_TEST(text_of_an_empty_selection) {
+    judge();
+    char *text = text_of(&(struct render_options){.width = 100, .host_glob = "a*"});
+    expect_words(text, (const char *const[]){
+                           "no HTTP client connection was seen to a host that matches 'a*'", NULL});
+    free(text);
+}
+END_TEST
+
 START_TEST(text_says_what_was_not_seen) {
     builder->header->lost[TRACE_LOST_EVENTS] = 2;
     judge();
@@ -352,6 +375,8 @@ int main(void) {
     const TTest *const tests[] = {
         text_is_verdict_hosts_findings,
         text_of_a_clean_run,
+        text_of_a_clean_kill,
+        text_of_an_empty_selection,
         text_says_what_was_not_seen,
         text_says_what_was_retracted,
         text_keeps_to_the_width,
