@@ -15,11 +15,13 @@ SIZE = 20000
 PATH = f"/bytes/{SIZE}"
 
 
-def all_was_seen(report, scheme):
-    """Opened and drained are what the origin itself counted, and nothing is found."""
+def all_was_seen(report, scheme, cut_off=0):
+    """Opened and drained are what the origin itself counted, and nothing is found; but for as many dials as the program's end may
+    have cut off, of which it never learned that they came through."""
     counts, totals = origin.counts(scheme), report["totals"]
     check(counts["bodies_completed"] > 0, f"the origin saw nothing: {counts}")
-    equal("opened", totals["connections"]["opened"], counts["accepts"])
+    opened = totals["connections"]["opened"]
+    check(counts["accepts"] - cut_off <= opened <= counts["accepts"], f"opened {opened}, accepted {counts['accepts']}")
     equal("drained", totals["bodies"]["drained"], counts["bodies_completed"])
     harness.not_blind(report)
     harness.no_alarm(report)
@@ -34,7 +36,8 @@ def hey(scratch, scheme, *options):
     result = scratch.preloaded(argv, timeout=120)
     equal("status", (result.status, result.errors), (bare.status, bare.errors))
     check(b"[200]\t600 responses" in result.output, lambda: result.output.decode())
-    all_was_seen(result.report, scheme)
+    # A request that finds an idle connection leaves the dial that it has begun behind.
+    all_was_seen(result.report, scheme, 0 if "-disable-keepalive" in options else 2)
     equal("requests", result.report["totals"]["bodies"]["opened"], 600)
 
 
