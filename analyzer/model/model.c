@@ -269,7 +269,11 @@ static void load_history(struct model_process *process) {
             asker_note(askers, kept, event.tid, event.time_ns);
         if (event.type == TRACE_EVENT_BODY_OPEN)
             asker_note_body(askers, kept, event.tid, event.object);
-        if (event.type == TRACE_EVENT_END) process->ended_by = event.b;
+        if (event.type == TRACE_EVENT_END) {
+            const bool go = process->header->go_state == TRACE_GO_FOLLOWED;
+            process->ended_by = event.b;
+            process->ended_by_tid = go ? 0 : event.tid;
+        }
         if (!kept) break;
     }
     for (size_t i = 0; i < process->body_count; i++) {

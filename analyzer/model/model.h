@@ -104,6 +104,7 @@ struct model_process {
     uint64_t now_ns; /* the moment that it is judged at */
     uint64_t torn;
     uint64_t ended_by;        /* Go: the goroutine that ended it in order; 0: not known */
+    uint32_t ended_by_tid;    /* else the thread; 0: not known */
     uint64_t history_from_ns; /* the oldest journal record; 0: the journal is whole */
     struct model_connection *connections; /* by id */
     size_t connection_count;

@@ -2,8 +2,9 @@
 #include "rules/context.h"
 
 #define BURSTS_OF_A_PAUSED_READER 2u
-#define READS_OF_A_PAUSED_READER 8u /* one burst, but a long one: it was on its way */
-#define GO_BETWEEN_READS_NS 1000000000u
+#define READS_OF_A_PAUSED_READER 8u  /* one burst, but a long one: it was on its way */
+#define BETWEEN_READS_NS 1000000000u /* and a reader may be away for so long at the end */
+#define SOON_NS 50000000u            /* of a reader that was never away before */
 
 uint64_t rules_age(const struct model_process *process, uint64_t since_ns) {
     return process->now_ns > since_ns ? process->now_ns - since_ns : 0;
@@ -110,24 +111,6 @@ static struct body_judgement abandoned(const struct model_body *body, bool went_
                                    proven ? CONFIDENCE_PROVEN : CONFIDENCE_INFERRED};
 }
 
-/* The process ended in order: what is open now stays open, whatever its age. */
-static struct body_judgement judge_at_exit(const struct rules_context *context,
-                                           const struct model_body *body, uint64_t progress) {
-    const struct model_connection *connection = body->connection;
-    const struct model_process *process = body->process;
-    if (rules_is_waited_for(context, connection))
-        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
-    if (connection->bytes == MODEL_BYTES_NONE && has_tried_since(connection, progress))
-        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
-    if (is_writing_elsewhere(process, body->raw.reader_tid) ||
-        is_writing_elsewhere(process, body->raw.asker_tid))
-        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
-    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER &&
-        (connection->raw.epoll_interest || anybody_writes_elsewhere(process)))
-        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
-    return abandoned(body, false);
-}
-
 static uint64_t body_progress(const struct model_body *body) {
     return later(body->raw.progress_ns, body->raw.opened_ns);
 }
@@ -147,6 +130,54 @@ static bool is_about(const struct model_process *process, uint32_t tid) {
                    raw->wait == TRACE_WAIT_EPOLL;
     }
     return false;
+}
+
+/* The thread is there, and not busy with another descriptor or waiting for another thread's end. */
+static bool is_free(const struct model_process *process, uint32_t tid) {
+    for (size_t i = 0; i < process->worker_count; i++) {
+        const struct trace_worker *raw = &process->workers[i].raw;
+        if (raw->tid == tid)
+            return is_about(process, tid) || raw->wait == TRACE_WAIT_COND ||
+                   raw->wait == TRACE_WAIT_SEM;
+    }
+    return false;
+}
+
+/*
+ * The process ended while another thread was at it: between two reads, as ever up to then (asleep, which is a wait for a condition
+ * in Java, or waiting for Python's lock). One that has ended, asks for something else or ended the process itself has left it, and
+ * so has one that was away for much longer than before.
+ */
+static bool is_being_read(const struct model_body *body, uint64_t progress) {
+    const struct trace_body *raw = &body->raw;
+    const struct model_process *process = body->process;
+    const uint64_t usual = 2 * raw->max_stall_ns;
+    const uint64_t away = rules_age(process, later(progress, rules_last_try(body->connection)));
+    if (raw->reads < READS_OF_A_PAUSED_READER && raw->bursts < BURSTS_OF_A_PAUSED_READER)
+        return false;
+    return process->ended_by_tid != 0 && process->ended_by_tid != raw->reader_tid &&
+           !went_on(body) && is_free(process, raw->reader_tid) && away < BETWEEN_READS_NS &&
+           away <= later(usual, SOON_NS);
+}
+
+/* The process ended in order: what is open now stays open, whatever its age. */
+static struct body_judgement judge_at_exit(const struct rules_context *context,
+                                           const struct model_body *body, uint64_t progress) {
+    const struct model_connection *connection = body->connection;
+    const struct model_process *process = body->process;
+    if (rules_is_waited_for(context, connection))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (connection->bytes == MODEL_BYTES_NONE && has_tried_since(connection, progress))
+        return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
+    if (is_being_read(body, progress))
+        return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
+    if (is_writing_elsewhere(process, body->raw.reader_tid) ||
+        is_writing_elsewhere(process, body->raw.asker_tid))
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    if (body->raw.bursts >= BURSTS_OF_A_PAUSED_READER &&
+        (connection->raw.epoll_interest || anybody_writes_elsewhere(process)))
+        return (struct body_judgement){BODY_PAUSED, CONFIDENCE_INFERRED};
+    return abandoned(body, false);
 }
 
 /*
@@ -220,7 +251,7 @@ static struct body_judgement judge_go(const struct rules_context *context,
     bool reads_on = comes_back && !go_went_on(body);
     if (raw->attempts_now > 0) return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
     if (process->orderly) {
-        if (reads_on && rules_age(process, last) < GO_BETWEEN_READS_NS)
+        if (reads_on && rules_age(process, last) < BETWEEN_READS_NS)
             return (struct body_judgement){BODY_PROGRESSING, CONFIDENCE_INFERRED};
         return (struct body_judgement){BODY_ABANDONED, CONFIDENCE_PROVEN};
     }

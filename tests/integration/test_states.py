@@ -197,6 +197,35 @@ def at_exit(scratch):
         )
 
 
+@suite.test("progressing: another thread is at it when the process ends, at once or with pauses")
+def at_exit_in_flight(scratch):
+    code = (
+        "def download(pause):\n"
+        "    body = urllib.request.urlopen(url)\n"
+        "    while body.read(4096):\n"
+        "        time.sleep(pause)\n"
+        "for pause in (0.001, 0.12): threading.Thread(target=download, args=(pause,), daemon=True).start()\n"
+        "time.sleep(1); os._exit(0)"
+    )
+    report = scratch.preloaded(python(code, origin.url("http", "/bytes/200000000"))).report
+    equal("unclosed", report["totals"]["bodies"]["unclosed"], 2)
+    harness.no_alarm(report)
+
+
+@suite.test("abandoned: read in many parts and left, by a thread that stays, ended or ends the process")
+def at_exit_left(scratch):
+    read = "kept = urllib.request.urlopen(url); [kept.read(4096) for _ in range(40)]"
+    for name, code in {
+        "stays": f"def f():\n    global kept; {read}; time.sleep(60)\nthreading.Thread(target=f, daemon=True).start(); time.sleep(1); os._exit(0)",
+        "ended": f"def f():\n    global kept; {read}\nt = threading.Thread(target=f); t.start(); t.join()\n"
+        "while os.path.exists(f'/proc/self/task/{t.native_id}'): time.sleep(0.001)\n"
+        "os._exit(0)",
+        "ends it": f"def f():\n    global kept; {read}; os._exit(0)\nthreading.Thread(target=f).start(); time.sleep(60)",
+    }.items():
+        report = scratch.preloaded(python(code, origin.url("http", "/bytes/200000000"))).report
+        equal(name, severities(report, "unclosed-body"), [("error", 1)])
+
+
 @suite.test("an idle connection is no leak, nor one that its server closed meanwhile")
 def idle(scratch):
     need("nginx")

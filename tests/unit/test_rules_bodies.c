@@ -36,6 +36,49 @@ START_TEST(abandoned_at_an_orderly_end_whatever_the_age) {
 }
 END_TEST
 
+/* A thread downloads, another one ends the process meanwhile. */
+START_TEST(never_when_another_thread_reads_on) {
+    struct trace_connection *connection = builder_connection(builder);
+    struct trace_body *body = builder_body(builder, connection);
+    struct trace_worker *worker =
+        builder_worker(builder, connection, 2000, true, true, TRACE_WAIT_NONE);
+    struct trace_event end = {
+        .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .tid = 1000, .time_ns = builder_time(100)};
+    builder_event(builder, end);
+    body->reader_tid = body->asker_tid = 2000;
+    body->reads = 20;
+    body->progress_ns = connection->read_attempt_ns = builder_time(99.98);
+    judge();
+    expect_nothing();
+    ck_assert_uint_eq(report->totals.bodies.unclosed, 1);
+
+    body->progress_ns = connection->read_attempt_ns = builder_time(99.7); /* longer than ever */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    body->max_stall_ns = 200000000; /* no: a slow reader */
+    judge();
+    expect_nothing();
+    body->reads = 3; /* it came not often, and never back */
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    body->bursts = 2;
+    judge();
+    expect_nothing();
+
+    worker->wait = TRACE_WAIT_COND; /* a sleep, in some runtimes */
+    judge();
+    expect_nothing();
+    worker->wait = TRACE_WAIT_JOIN;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    worker->wait = TRACE_WAIT_NONE;
+    end.tid = 2000; /* it ended the process itself */
+    builder_event(builder, end);
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+}
+END_TEST
+
 START_TEST(never_when_somebody_blocks_on_it) {
     struct trace_connection *connection = builder_connection(builder);
     builder_body(builder, connection);
@@ -100,7 +143,8 @@ START_TEST(an_epoll_set_that_is_waited_on_now) {
     loop->wait_address = 7;
     judge();
     expect_nothing();
-    connection->rx_queued = 5; /* they came after the loop's slot was read: it is about to wake up */
+    connection->rx_queued =
+        5; /* they came after the loop's slot was read: it is about to wake up */
     judge();
     expect_nothing();
     connection->epoll_edge = 1; /* told long ago */
@@ -355,6 +399,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         abandoned_at_an_orderly_end_whatever_the_age,
+        never_when_another_thread_reads_on,
         never_when_somebody_blocks_on_it,
         never_when_it_is_being_polled,
         an_event_loop_that_has_it_in_its_set,
