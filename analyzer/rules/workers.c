@@ -66,6 +66,27 @@ static bool serves_others(const struct rules_context *context,
            rules_age(connection->process, raw->read_progress_ns) < context->grace_ns;
 }
 
+/*
+ * A pool's thread between jobs: it is parked, and who does the other direction of its connection serves several, as an event loop
+ * does that hands out the rest (Java's HttpClient writes by whichever thread its executor has).
+ */
+static bool waits_for_next_job(const struct model_process *process,
+                               const struct model_worker *worker,
+                               const struct model_connection *connection) {
+    const uint32_t other =
+        worker->role == TRACE_ROLE_WRITER ? connection->raw.reader_tid : connection->raw.writer_tid;
+    if (worker->goroutine || !is_parked(&worker->raw)) return false;
+    bool shared = false;
+    for (size_t i = 0; i < process->worker_count; i++) {
+        const struct model_worker *counterpart = &process->workers[i];
+        if (counterpart == worker || !counterpart->counted) continue;
+        if (counterpart->dedicated == connection && counterpart->role != worker->role)
+            return false; /* a pair of its own */
+        shared |= counterpart->raw.tid == other && counterpart->raw.connections_used > 1;
+    }
+    return shared;
+}
+
 /* The finding that the worker is stranded behind, NULL if none. */
 static struct report_finding *worker_cause(const struct rules_context *context,
                                            const struct model_process *process,
@@ -79,6 +100,7 @@ static struct report_finding *worker_cause(const struct rules_context *context,
                                                     : worker->dedicated;
     if (!*connection || !is_error((*connection)->root) || serves_others(context, *connection))
         return NULL;
+    if (waits_for_next_job(process, worker, *connection)) return NULL;
     return (*connection)->root;
 }
 

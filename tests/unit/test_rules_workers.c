@@ -47,6 +47,28 @@ START_TEST(the_first_of_the_four_cases) {
 }
 END_TEST
 
+/* An event loop reads all connections, and a pool's threads write the requests: they wait for the next one. */
+START_TEST(a_pool_behind_an_event_loop_is_not_stranded) {
+    struct trace_connection *connection = builder_connection(builder);
+    builder_body(builder, connection);
+    builder_worker(builder, connection, 2001, false, true, TRACE_WAIT_COND);
+    struct trace_worker *loop =
+        builder_worker(builder, connection, 3000, true, false, TRACE_WAIT_EPOLL);
+    loop->connections_used = 2;
+    judge();
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    ck_assert_uint_eq(report->finding_count, 1);
+    ck_assert_uint_eq(report->totals.workers.writers_live, 1);
+    ck_assert_uint_eq(report->totals.workers.writers_stranded, 0);
+    /* the other half of a pair is none of a pool, whoever else reads */
+    builder_worker(builder, connection, 2000, true, false, TRACE_WAIT_COND);
+    connection->reader_tid = 3000;
+    judge();
+    ck_assert_uint_eq(report->totals.workers.writers_stranded, 1);
+    ck_assert_uint_eq(report->totals.workers.readers_stranded, 1);
+}
+END_TEST
+
 START_TEST(workers_of_an_idle_connection_are_not_stranded) {
     struct trace_connection *connection = answered();
     builder_worker(builder, connection, 2000, true, false, TRACE_WAIT_COND);
@@ -116,6 +138,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         the_first_of_the_four_cases,
+        a_pool_behind_an_event_loop_is_not_stranded,
         workers_of_an_idle_connection_are_not_stranded,
         a_thread_that_does_both_is_stranded_only_while_blocked_on_it,
         a_pair_whose_connection_is_gone,
