@@ -54,6 +54,7 @@ struct http1_request_head {
     bool http10;
     bool close; /* not persistent (RFC 9112 9.3): close was asked, or HTTP/1.0 without keep-alive */
     bool upgrade; /* Upgrade with "Connection: upgrade": the answer may be 101 */
+    bool h2c;     /* ... to HTTP/2, which is an offer: nothing is refused by an answer in HTTP/1.1 */
     bool path_truncated;
     char method[HTTP1_METHOD_SIZE];
     char path[HTTP1_PATH_SIZE]; /* no query, no fragment, no authority; "*" stays, CONNECT: "" */

@@ -210,6 +210,7 @@ static enum http1_status request_head_end(struct http1_request *request,
         return request_fail(request);
     head->close = !http1_field_persistent(fields, head->http10);
     head->upgrade = fields->upgrade && fields->option_upgrade;
+    head->h2c = head->upgrade && fields->h2c;
     ops->head(ctx, head);
     if (content && fields->coding == HTTP1_CODING_CHUNKED) {
         http1_body_begin(&request->body, HTTP1_BODY_CHUNKED, 0);

@@ -33,7 +33,7 @@ static uint32_t name_again(uint32_t last, const char *name) {
 void exchange_describe(struct connection *c, struct exchange *exchange,
                        const struct http1_request_head *head) {
     exchange->kind = head->kind;
-    exchange->upgrade = head->upgrade;
+    exchange->upgrade = head->upgrade && !head->h2c;
     exchange->method = c->names.method = name_again(c->names.method, head->method);
     exchange->path = c->names.path =
         options.record_paths ? path_name(c->names.path, head->path, strlen(head->path)) : 0;

@@ -21,7 +21,7 @@ public final class Keep {
     }
 
     private static int client(String url) throws Exception {
-        HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        HttpClient client = HttpClient.newHttpClient(); // offers HTTP/2
         kept.add(client);
         HttpResponse<?> answer = client.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofInputStream());
         kept.add(answer);
