@@ -3,6 +3,7 @@
 
 #define BURSTS_OF_A_PAUSED_READER 2u
 #define READS_OF_A_PAUSED_READER 8u  /* one burst, but a long one: it was on its way */
+#define MUCH_IN_ONE_BURST 262144u    /* bytes: or few reads, but of much each */
 #define BETWEEN_READS_NS 1000000000u /* and a reader may be away for so long at the end */
 #define SOON_NS 50000000u            /* of a reader that was never away before */
 
@@ -188,9 +189,10 @@ static struct body_judgement judge_at_exit(const struct rules_context *context,
  */
 static bool is_on_its_way(const struct rules_context *context, const struct model_body *body) {
     const struct model_process *process = body->process;
-    if (body->raw.reads < READS_OF_A_PAUSED_READER || went_on(body) ||
-        !is_about(process, body->raw.reader_tid))
-        return false;
+    const struct trace_body *raw = &body->raw;
+    const bool much = raw->reads >= READS_OF_A_PAUSED_READER ||
+                      (raw->reads > 1 && raw->bytes_read >= MUCH_IN_ONE_BURST);
+    if (!much || went_on(body) || !is_about(process, body->raw.reader_tid)) return false;
     if (body->connection->raw.epoll_change_ns != 0 && !body->connection->raw.epoll_interest)
         return false;
     for (size_t i = 0; i < process->body_count; i++) {

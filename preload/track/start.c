@@ -95,19 +95,24 @@ static struct known *known_find(pthread_t thread) {
     return NULL;
 }
 
-/* NULL when there is no place: then nothing is known of its join. */
+/*
+ * NULL when there is no place: then nothing is known of its join. A thread that begins and its
+ * creator, who detaches it, may be here at once: both look at the places in one order, so the
+ * second one finds what the first one put where it was about to.
+ */
 static struct known *known_put(pthread_t thread) {
     struct known *k = known_find(thread);
     if (k) return k;
     const uint32_t hash = known_hash((uint64_t)thread);
     for (uint32_t i = 0; i < PROBES; i++) {
         k = &known[(hash + i) % KNOWN];
-        uint64_t none = 0;
-        if (!__atomic_compare_exchange_n(&k->thread, &none, (uint64_t)thread, false,
-                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            continue;
-        STORE(known_touched, true);
-        return k;
+        uint64_t there = 0;
+        if (__atomic_compare_exchange_n(&k->thread, &there, (uint64_t)thread, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            STORE(known_touched, true);
+            return k;
+        }
+        if (there == (uint64_t)thread) return k;
     }
     return NULL;
 }

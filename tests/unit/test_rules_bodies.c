@@ -280,6 +280,14 @@ START_TEST(a_reader_with_a_limit_of_its_own_is_paused) {
     builder_running(builder);
     judge_at(60);
     expect_nothing();
+    body->reads = 2; /* it came quickly, so it was taken at a few times */
+    body->bytes_read = 262144;
+    judge_at(60);
+    expect_nothing();
+    body->bytes_read = 262143;
+    judge_at(60);
+    expect("unclosed-body", SEVERITY_ERROR, 1);
+    body->reads = 100;
     judge_at(62);
     expect("unclosed-body", SEVERITY_WARNING, 1);
     reader->wait = TRACE_WAIT_COND; /* a pool's thread that waits for its next job */
