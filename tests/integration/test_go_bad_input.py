@@ -101,6 +101,19 @@ def damaged(scratch, version, build, how):
             check(expected in text, lambda: f"{expected} is not in {text!r}")
 
 
+def fine(bare):
+    return (bare.status, bare.output) == (0, b"neither: 11 goroutines\n")
+
+
+def runs_the_same(scratch, argv, way, bare, label):
+    result = getattr(scratch, way)(argv)
+    accepted = (0, 23) if way == "run" else (0,)
+    check(result.status in accepted, lambda: f"{label}: {result.status} {result.errors[:300]}")
+    equal(f"{label}: output", result.output, bare.output)
+    check(result.report, f"{label}: no trace")
+    check(result.report["verdict"] != "clean", lambda: brief(result.report))
+
+
 def random_damage(scratch, version, build):
     """Whatever is broken in the function table: what runs without httpleak runs the same with it."""
     seed = int(os.environ.get("HTTPLEAK_TEST_SEED", "1"))
@@ -108,26 +121,24 @@ def random_damage(scratch, version, build):
         whole = file.read()
     offset, size = section(whole, ".gopclntab", ".data.rel.ro.gopclntab")
     alive = 0
-    for round_number in range(60 if harness.LONG else 3):
+    for round_number in range(20 if harness.LONG else 3):
         source = random.Random(f"{seed}-{round_number}")
         data = bytearray(whole)
         for _ in range(source.choice((1, 8, 64))):
             data[offset + source.randrange(size)] = source.randrange(256)
         argv = [scratch.write("damaged", data, 0o755), origin.base("http") + BYTES, "neither"]
         bare = scratch.bare(argv)
-        if (bare.status, bare.output) != (0, b"neither: 11 goroutines\n"):
+        if not fine(bare):
             continue  # damaged beyond running
         alive += 1
         for way in go_puzzle.ways_of(build):
-            result = getattr(scratch, way)(argv)
             label = f"seed {seed}, round {round_number}, {way}"
-            accepted = (0, 23) if way == "run" else (0,)
-            check(
-                result.status in accepted, lambda r=result, w=label: f"{w}: {r.status} {r.errors}"
-            )
-            equal(f"{label}: output", result.output, bare.output)
-            check(result.report, f"{label}: no trace")
-            check(result.report["verdict"] != "clean", lambda r=result: brief(r.report))
+            try:
+                runs_the_same(scratch, argv, way, bare, label)
+            except harness.Failed:
+                # Go's runtime needs a damaged entry where a stack happens to grow: by chance, and alone too?
+                if all(fine(scratch.bare(argv)) for _ in range(20)):
+                    runs_the_same(scratch, argv, way, bare, label)
     check(alive or not harness.LONG, "none of them runs at all")
 
 
