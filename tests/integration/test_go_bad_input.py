@@ -101,8 +101,13 @@ def damaged(scratch, version, build, how):
             check(expected in text, lambda: f"{expected} is not in {text!r}")
 
 
-def fine(bare):
-    return (bare.status, bare.output) == (0, b"neither: 11 goroutines\n")
+def alone(scratch, argv):
+    """A bare run; None if it does not end well, or not at all."""
+    try:
+        bare = scratch.bare(argv, timeout=30)
+    except harness.Failed:
+        return None
+    return bare if (bare.status, bare.output) == (0, b"neither: 11 goroutines\n") else None
 
 
 def runs_the_same(scratch, argv, way, bare, label):
@@ -127,8 +132,8 @@ def random_damage(scratch, version, build):
         for _ in range(source.choice((1, 8, 64))):
             data[offset + source.randrange(size)] = source.randrange(256)
         argv = [scratch.write("damaged", data, 0o755), origin.base("http") + BYTES, "neither"]
-        bare = scratch.bare(argv)
-        if not fine(bare):
+        bare = alone(scratch, argv)
+        if not bare:
             continue  # damaged beyond running
         alive += 1
         for way in go_puzzle.ways_of(build):
@@ -137,7 +142,7 @@ def random_damage(scratch, version, build):
                 runs_the_same(scratch, argv, way, bare, label)
             except harness.Failed:
                 # Go's runtime needs a damaged entry where a stack happens to grow: by chance, and alone too?
-                if all(fine(scratch.bare(argv)) for _ in range(20)):
+                if all(alone(scratch, argv) for _ in range(20)):
                     runs_the_same(scratch, argv, way, bare, label)
     check(alive or not harness.LONG, "none of them runs at all")
 
