@@ -122,26 +122,27 @@ static bool went_on(const struct model_body *body) {
            body->asker_last_ns > later(body_progress(body), body->raw.requested_ns);
 }
 
+static const struct trace_worker *worker_of(const struct model_process *process, uint32_t tid) {
+    for (size_t i = 0; i < process->worker_count; i++)
+        if (process->workers[i].raw.tid == tid) return &process->workers[i].raw;
+    return NULL;
+}
+
 /* The thread is there and not parked: it sleeps, computes, or waits for something else. */
-static bool is_about(const struct model_process *process, uint32_t tid) {
-    for (size_t i = 0; i < process->worker_count; i++) {
-        const struct trace_worker *raw = &process->workers[i].raw;
-        if (raw->tid == tid)
-            return raw->wait == TRACE_WAIT_NONE || raw->wait == TRACE_WAIT_POLL ||
-                   raw->wait == TRACE_WAIT_EPOLL;
-    }
-    return false;
+static bool is_about(const struct trace_worker *worker) {
+    return worker && (worker->wait == TRACE_WAIT_NONE || worker->wait == TRACE_WAIT_POLL ||
+                      worker->wait == TRACE_WAIT_EPOLL);
 }
 
 /* The thread is there, and not busy with another descriptor or waiting for another thread's end. */
-static bool is_free(const struct model_process *process, uint32_t tid) {
-    for (size_t i = 0; i < process->worker_count; i++) {
-        const struct trace_worker *raw = &process->workers[i].raw;
-        if (raw->tid == tid)
-            return is_about(process, tid) || raw->wait == TRACE_WAIT_COND ||
-                   raw->wait == TRACE_WAIT_SEM;
-    }
-    return false;
+static bool is_free(const struct trace_worker *worker) {
+    return is_about(worker) ||
+           (worker && (worker->wait == TRACE_WAIT_COND || worker->wait == TRACE_WAIT_SEM));
+}
+
+/* Its reader came back to it, often or after pauses. */
+static bool is_read_in_parts(const struct trace_body *raw) {
+    return raw->reads >= READS_OF_A_PAUSED_READER || raw->bursts >= BURSTS_OF_A_PAUSED_READER;
 }
 
 /*
@@ -154,10 +155,9 @@ static bool is_being_read(const struct model_body *body, uint64_t progress) {
     const struct model_process *process = body->process;
     const uint64_t usual = 2 * raw->max_stall_ns;
     const uint64_t away = rules_age(process, later(progress, rules_last_try(body->connection)));
-    if (raw->reads < READS_OF_A_PAUSED_READER && raw->bursts < BURSTS_OF_A_PAUSED_READER)
-        return false;
-    return process->ended_by_tid != 0 && process->ended_by_tid != raw->reader_tid &&
-           !went_on(body) && is_free(process, raw->reader_tid) && away < BETWEEN_READS_NS &&
+    return is_read_in_parts(raw) && process->ended_by_tid != 0 &&
+           process->ended_by_tid != raw->reader_tid && !went_on(body) &&
+           is_free(worker_of(process, raw->reader_tid)) && away < BETWEEN_READS_NS &&
            away <= later(usual, SOON_NS);
 }
 
@@ -192,7 +192,7 @@ static bool is_on_its_way(const struct rules_context *context, const struct mode
     const struct trace_body *raw = &body->raw;
     const bool much = raw->reads >= READS_OF_A_PAUSED_READER ||
                       (raw->reads > 1 && raw->bytes_read >= MUCH_IN_ONE_BURST);
-    if (!much || went_on(body) || !is_about(process, body->raw.reader_tid)) return false;
+    if (!much || went_on(body) || !is_about(worker_of(process, raw->reader_tid))) return false;
     if (body->connection->raw.epoll_change_ns != 0 && !body->connection->raw.epoll_interest)
         return false;
     for (size_t i = 0; i < process->body_count; i++) {
@@ -248,9 +248,7 @@ static struct body_judgement judge_go(const struct rules_context *context,
     const struct model_process *process = body->process;
     const struct trace_body *raw = &body->raw;
     uint64_t progress = body_progress(body), last = later(progress, raw->attempt_ns);
-    bool comes_back =
-        raw->reads >= READS_OF_A_PAUSED_READER || raw->bursts >= BURSTS_OF_A_PAUSED_READER;
-    bool reads_on = comes_back && !go_went_on(body);
+    bool reads_on = is_read_in_parts(raw) && !go_went_on(body);
     if (raw->attempts_now > 0) return (struct body_judgement){BODY_STARVED, CONFIDENCE_PROVEN};
     if (process->orderly) {
         if (reads_on && rules_age(process, last) < BETWEEN_READS_NS)

@@ -176,11 +176,16 @@ START_TEST(a_running_program_gets_the_grace) {
 }
 END_TEST
 
-START_TEST(reading_at_the_very_end) {
+static struct trace_body *read_at_the_very_end(void) {
     struct trace_body *body = leak(20);
     body->reads = 100;
     body->bursts = 1;
     body->attempt_ns = body->progress_ns = builder_time(99.9);
+    return body;
+}
+
+START_TEST(reading_at_the_very_end) {
+    struct trace_body *body = read_at_the_very_end();
     judge();
     expect_nothing();
     body->attempt_ns = body->progress_ns = builder_time(90);
@@ -200,11 +205,8 @@ END_TEST
 
 /* The end, told by the goroutine that read it last, or by another one. */
 START_TEST(who_ends_the_program_does_not_read_on) {
-    struct trace_body *body = leak(20);
-    body->reads = 100;
-    body->bursts = 1;
+    struct trace_body *body = read_at_the_very_end();
     body->reader_tid = body->asker_tid = 7;
-    body->attempt_ns = body->progress_ns = builder_time(99.9);
     struct trace_event event = {
         .type = TRACE_EVENT_END, .arg = TRACE_END_EXIT, .b = 8, .time_ns = builder_time(99.9)};
     builder_event(builder, event);
@@ -219,11 +221,8 @@ END_TEST
 
 /* Its clock is coarse: that the next request came after the last read is told by the order of the bodies. */
 START_TEST(asked_for_the_next_in_the_same_tick) {
-    struct trace_body *body = leak(20);
-    body->reads = 100;
-    body->bursts = 1;
+    struct trace_body *body = read_at_the_very_end();
     body->reader_tid = body->asker_tid = 7;
-    body->attempt_ns = body->progress_ns = builder_time(99.9);
     struct trace_event event = {
         .type = TRACE_EVENT_REQUEST, .connection = 77, .tid = 7, .time_ns = builder_time(99.9)};
     builder_event(builder, event);
