@@ -309,18 +309,22 @@ CHECK_ALL = {
 CHECK_ALL_LATER = {"race": ("stress", "sacred"), "pie-stripped": ("sacred",)}
 
 
+def can_build(version, kind, program):
+    try:
+        build(version, kind, program)
+    except (Skip, Failed) as reason:
+        print(f"{version} {kind} {program}: {reason}", file=sys.stderr)
+        return False
+    return True
+
+
 def ahead(versions, wanted):
     """Builds what suites will want, so that no test's own time limit sees the compiler. Two versions at a time: one build
     alone often waits for the one package that all others need, and two of one version would compile the same packages."""
 
     def all_of(version):
         for kind, programs in wanted.items():
-            for program in programs:
-                try:
-                    build(version, kind, program)
-                except (Skip, Failed) as reason:
-                    print(f"{version} {kind} {program}: {reason}", file=sys.stderr)
-                    break
+            all(can_build(version, kind, program) for program in programs)  # up to the first that cannot
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(all_of, versions))
@@ -328,15 +332,8 @@ def ahead(versions, wanted):
 
 def ahead_of_matrix():
     """Neighbours in the matrix are of different versions."""
-
-    def one(cell):
-        try:
-            build(*cell, "puzzle")
-        except (Skip, Failed) as reason:
-            print(f"{' '.join(cell)}: {reason}", file=sys.stderr)
-
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, matrix()))
+        list(pool.map(lambda cell: can_build(*cell, "puzzle"), matrix()))
 
 
 if __name__ == "__main__":
