@@ -128,6 +128,7 @@ static void body_event(struct replay *replay, const struct trace_event *event) {
     switch (event->type) {
     case TRACE_EVENT_BODY_DRAINED:
         replay->drained++;
+        if (event->flags & TRACE_EVENT_CLOSED) body->handle_open = false;
         replay->drained_unclosed += body->handle_open;
         body->ended = true;
         break;

@@ -169,7 +169,9 @@ void probe_request_of(struct managed_request *out, uint64_t request,
 void probe_round_trip(const struct golang_registers *r) {
     const struct probe_transport t = transport_of(r->ax);
     struct managed_worker *self = probe_self(r);
-    struct managed_connection *c = self ? managed_connection_find(t.key) : NULL;
+    if (!self) return;
+    managed_request_expect(&self->exchange);
+    struct managed_connection *c = managed_connection_find(t.key);
     if (!c) return;
     const struct probe_request at = {golang_offset.req_method, golang_offset.req_url,
                                      golang_offset.req_host};

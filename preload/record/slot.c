@@ -78,6 +78,17 @@ uint32_t slot_take(enum trace_region_kind kind) {
     return index;
 }
 
+void slot_expect(enum trace_region_kind kind) {
+    const struct trace_map *m = trace;
+    const uint32_t top = (uint32_t)__atomic_load_n(&free_slots[kind].head, __ATOMIC_RELAXED);
+    if (!m || top == 0) return;
+    size_t size = 0;
+    const uint8_t *slot = slot_at(m, kind, top - 1, &size);
+    __builtin_prefetch(&free_slots[kind].next[top - 1]);
+    for (size_t i = 0; i < size; i += SYS_LINE)
+        __builtin_prefetch(slot + i, 1);
+}
+
 uint64_t slot_id(enum trace_region_kind kind) {
     return __atomic_add_fetch(&free_slots[kind].last_id, 1, __ATOMIC_RELAXED);
 }

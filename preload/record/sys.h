@@ -20,6 +20,7 @@
 #define SYS_COLD __attribute__((cold))
 
 #define SYS_PAGE UINT64_C(4096)
+#define SYS_LINE 64u /* of the cache */
 
 static inline long sys_call6(long n, long a, long b, long c, long d, long e, long f) {
     long r;

@@ -80,6 +80,11 @@ uint32_t slot_take(enum trace_region_kind); /* CONNECTION, BODY, WORKER, HANDLE 
 uint64_t slot_id(enum trace_region_kind); /* CONNECTION, BODY, WORKER only */
 /* The caller has set state to 0 before. */
 void slot_give(enum trace_region_kind, uint32_t index);
+/*
+ * Soon one is taken: fetches the cache lines that this will write. A locked instruction waits for all that was written before it,
+ * so what is not in the cache is waited for line by line, unless it is asked for at once. As all of these *_expect: only that.
+ */
+void slot_expect(enum trace_region_kind);
 
 /*
  * Half updates: begin makes the sequence odd, end even again. One writer at a time per half is the rule; should two ever
@@ -98,6 +103,10 @@ static inline void counter_add(uint64_t *counter, uint64_t n) {
 
 /* Journal: fills time, tid and sequence itself. e needs type and whatever belongs to it. Never blocks; about 40 ns. */
 void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
+/* TRACE_EVENT_CLOSED for the record with that seq; false: it is not there any more, or not of that moment. */
+bool journal_close(uint64_t seq, uint64_t now);
+/* Soon something is appended. */
+void journal_expect(void);
 
 #pragma GCC visibility pop
 

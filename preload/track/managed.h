@@ -77,6 +77,8 @@ struct managed_exchange {
     uint64_t goid, time_ns;
     const void *trace; /* that the ids belong to */
 };
+/* The one of the goroutine's last request: the next one is mostly for the same, and on its way. For speed only. */
+void managed_request_expect(const struct managed_exchange *before);
 /* A request goes out. */
 void managed_request(struct managed_connection *, const struct managed_request *,
                      struct managed_exchange *);
@@ -106,10 +108,9 @@ enum managed_outcome { MANAGED_DRAINED, MANAGED_DISCARDED, MANAGED_FAILED };
 /* It has a body, with that handle; the exchange is over when the body is. */
 void managed_body_open(struct managed_exchange *, uint64_t handle, const struct managed_response *);
 
-/* A read of a body under way: who reads gives it back. */
+/* A read of a body under way: it is pinned until who reads gives that back. */
 struct managed_read {
     uint64_t body; /* id, 0: none */
-    uint64_t handle;
     uint32_t place;
 };
 struct managed_read managed_read_begin(uint64_t handle, uint64_t goid);

@@ -8,7 +8,7 @@
 
 #define BURST_PAUSE_NS 100000000u
 
-/* bits of a body's guard */
+/* bits of a body's guard; its number: reads under way, each with a pin */
 #define BODY_SLOT GUARD_TODO(1)  /* its slot is to be given back */
 #define BODY_GONE GUARD_OWN(0)   /* its connection is */
 #define BODY_CLOSED GUARD_OWN(1) /* its handle is, what becomes of it comes later */
@@ -22,7 +22,7 @@ struct managed_body {
     uint32_t connection_place;
     uint32_t slot, site;
     uint32_t state;
-    uint32_t reads; /* under way */
+    uint64_t drained; /* seq of what the journal has of its end */
 } __attribute__((aligned(64)));
 
 static void leave(uint32_t place, uint64_t todo);
@@ -45,17 +45,16 @@ static void body_leave(struct managed_body *b) {
     managed_release(&bodies, place_of(b));
 }
 
-static void give_slot(uint32_t index) {
-    struct trace_body *slot = &trace->bodies[index];
+/* It is over for whoever reads the trace; its place is given back when nobody looks at it any more. */
+static void end_slot(struct trace_body *slot) {
     slot_begin(&slot->seq);
     SLOT_PUT(slot->state, TRACE_BODY_FREE);
     slot_end(&slot->seq);
-    slot_give(TRACE_REGION_BODY, index);
 }
 
 /* The last one out. */
 static void leave(uint32_t place, uint64_t todo) {
-    if ((todo & BODY_SLOT) && trace) give_slot(body_at(place)->slot);
+    if (todo & BODY_SLOT) slot_give(TRACE_REGION_BODY, body_at(place)->slot);
 }
 
 /* ---- opening ---- */
@@ -163,10 +162,9 @@ static void open_on(struct managed_connection *c, const struct managed_exchange 
     b->slot = slot;
     b->site = e->site;
     b->state = BODY_READABLE;
-    b->reads = 0;
 
     fill(b, e, c->slot, response, now);
-    managed_guard_begin(&b->guard, 0);
+    if (response->life.context) managed_guard_begin(&b->guard);
     struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN,
                                 .flags = TRACE_EVENT_HANDLE,
                                 .object = b->id,
@@ -178,22 +176,26 @@ static void open_on(struct managed_connection *c, const struct managed_exchange 
     SLOT_PUT(connection_slot(c)->last_status, response->status);
     if (!response->stream) {
         show(c, slot + 1, b->id);
-        __atomic_store_n(&c->body, handle, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&c->body, handle, __ATOMIC_RELEASE); /* before what publishes it */
     }
     managed_map_publish(&bodies, place, handle);
     /* Closed meanwhile: whoever wrote that end may have looked before there was a body. */
     if (!response->stream && (managed_flags(&c->guard) & CONNECTION_ENDED))
         managed_body_orphaned(handle, c->id, now);
-    if (response->life.context) managed_context_join(&response->life, slot, c->place);
+    if (!response->life.context) return;
+    managed_context_join(&response->life, slot, c->place);
     body_leave(b);
 }
 
 void managed_body_open(struct managed_exchange *e, uint64_t handle,
                        const struct managed_response *response) {
-    struct managed_connection *c =
-        e->connection ? managed_pin(&managed_connections, e->place, e->transport) : NULL;
     const uint64_t id = e->connection;
+    if (id == 0) return;
     e->connection = 0;
+    slot_expect(TRACE_REGION_BODY);
+    managed_connection_expect(e->place, e->site);
+    journal_expect();
+    struct managed_connection *c = managed_pin(&managed_connections, e->place, e->transport);
     if (!c) return;
     if (c->id == id && connection_is_open(c)) open_on(c, e, handle, response);
     managed_connection_leave(c);
@@ -233,9 +235,9 @@ static void exchange_over(const struct managed_body *b, uint64_t now) {
     managed_connection_leave(c);
 }
 
-/* Counts the end of a body and notes it. */
-static void count_end(const struct trace_body *slot, enum managed_outcome outcome, bool unclosed,
-                      uint64_t goid, uint64_t now) {
+/* Counts the end of a body and notes it; the record's seq. */
+static uint64_t count_end(const struct trace_body *slot, enum managed_outcome outcome,
+                          bool unclosed, uint64_t goid, uint64_t now) {
     static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
                                      TRACE_EVENT_BODY_FAILED};
     struct trace_site *site = site_at(slot->site);
@@ -251,6 +253,7 @@ static void count_end(const struct trace_body *slot, enum managed_outcome outcom
                                 .a = __atomic_load_n(&slot->bytes_read, __ATOMIC_RELAXED),
                                 .b = slot->max_stall_ns};
     managed_note(&event, slot->connection_id, now, goid);
+    return event.seq;
 }
 
 /* Pinned. The first one that says how it ended is right. */
@@ -261,35 +264,45 @@ static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t g
         return;
     managed_context_part(b->slot, MANAGED_NONE, NULL);
     const bool unclosed = outcome == MANAGED_DRAINED && !(managed_flags(&b->guard) & BODY_CLOSED);
-    count_end(slot_of(b), outcome, unclosed, goid, now);
+    b->drained = count_end(slot_of(b), outcome, unclosed, goid, now);
     exchange_over(b, now);
-    __atomic_store_n(&b->state, unclosed ? BODY_UNCLOSED : BODY_OVER, __ATOMIC_SEQ_CST);
-    managed_mark(&b->guard, BODY_SLOT);
+    end_slot(slot_of(b));
+    /* Since it is no longer readable whoever comes leaves its slot alone. */
+    if (managed_is_alone(&b->guard))
+        slot_give(TRACE_REGION_BODY, b->slot);
+    else
+        managed_mark(&b->guard, BODY_SLOT);
+    __atomic_store_n(&b->state, unclosed ? BODY_UNCLOSED : BODY_OVER, __ATOMIC_RELEASE);
     if (!unclosed) forget(b);
 }
 
 /* Pinned. Who reads it right now gets what was there before it ended. */
-static void gone(struct managed_body *b, enum managed_outcome outcome, uint64_t goid) {
-    managed_mark(&b->guard, BODY_GONE);
-    if (outcome == MANAGED_DRAINED || __atomic_load_n(&b->reads, __ATOMIC_SEQ_CST) == 0)
-        end(b, outcome, goid, clock_coarse());
+static void gone(struct managed_body *b, enum managed_outcome outcome, uint64_t goid,
+                 uint64_t now) {
+    const uint64_t before = managed_mark(&b->guard, BODY_GONE);
+    if (outcome == MANAGED_DRAINED || GUARD_NUMBER(before) == 0) end(b, outcome, goid, now);
 }
 
 void managed_body_end(uint64_t handle, enum managed_outcome outcome, uint64_t goid) {
     struct managed_body *b = managed_pin_key(&bodies, handle);
     if (!b) return;
-    gone(b, outcome, goid);
+    gone(b, outcome, goid, clock_coarse());
     body_leave(b);
 }
 
-void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now) {
+bool managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now) {
     struct managed_body *b = managed_pin_key(&bodies, handle);
-    if (!b) return;
-    if (b->connection == connection) {
-        managed_mark(&b->guard, BODY_GONE);
-        if (__atomic_load_n(&b->reads, __ATOMIC_SEQ_CST) == 0) end(b, MANAGED_DISCARDED, 0, now);
-    }
+    if (!b) return false;
+    const bool known = b->connection == connection;
+    if (known) gone(b, MANAGED_DISCARDED, 0, now);
     body_leave(b);
+    return known;
+}
+
+/* Nobody can be looking at it: no handle leads there. */
+static void give_collected(uint32_t index) {
+    end_slot(&trace->bodies[index]);
+    slot_give(TRACE_REGION_BODY, index);
 }
 
 void managed_body_collected(const struct trace_connection *connection, uint64_t now) {
@@ -302,7 +315,7 @@ void managed_body_collected(const struct trace_connection *connection, uint64_t 
         !(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED))
         return;
     count_end(slot, MANAGED_DISCARDED, false, 0, now);
-    give_slot((uint32_t)index);
+    give_collected((uint32_t)index);
 }
 
 static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid) {
@@ -317,7 +330,7 @@ static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid
     struct managed_connection *c = managed_pin(&managed_connections, place, at->key);
     if (c && c->id == slot->connection_id && connection_is_open(c)) managed_exchange_done(c, now);
     if (c) managed_connection_leave(c);
-    give_slot(index);
+    give_collected(index);
 }
 
 void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
@@ -325,7 +338,7 @@ void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
     struct managed_body *b =
         managed_pin_key(&bodies, __atomic_load_n(&trace->bodies[index].handle, __ATOMIC_RELAXED));
     const bool mine = b && b->slot == index && managed_context_has(index, context);
-    if (mine) gone(b, MANAGED_DISCARDED, goid);
+    if (mine) gone(b, MANAGED_DISCARDED, goid, clock_coarse());
     if (b) body_leave(b);
     if (!mine) collected_of_context(index, context, goid);
 }
@@ -333,28 +346,28 @@ void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
 /* ---- the handle ---- */
 
 struct managed_read managed_read_begin(uint64_t handle, uint64_t goid) {
-    struct managed_read read = {0};
     struct managed_body *b = managed_pin_key(&bodies, handle);
-    if (!b) return read;
-    if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) == BODY_READABLE) {
-        struct trace_body *slot = slot_of(b);
-        const uint32_t under_way = __atomic_add_fetch(&b->reads, 1, __ATOMIC_SEQ_CST);
-        /* That it is read right now says enough: no look at the clock. */
-        slot_begin(&slot->progress_seq);
-        slot->attempts_now = under_way;
-        slot->reader_tid = (uint32_t)goid;
-        slot_end(&slot->progress_seq);
-        read = (struct managed_read){.body = b->id, .handle = handle, .place = place_of(b)};
+    if (!b) return (struct managed_read){0};
+    if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BODY_READABLE) {
+        body_leave(b);
+        return (struct managed_read){0};
     }
-    body_leave(b);
-    return read;
+    struct trace_body *slot = slot_of(b);
+    const uint64_t word = __atomic_add_fetch(&b->guard.word, GUARD_ONE, __ATOMIC_SEQ_CST);
+    /* That it is read right now says enough: no look at the clock. */
+    slot_begin(&slot->progress_seq);
+    slot->attempts_now = (uint32_t)GUARD_NUMBER(word);
+    slot->reader_tid = (uint32_t)goid;
+    slot_end(&slot->progress_seq);
+    return (struct managed_read){.body = b->id, .place = place_of(b)};
 }
 
-static void progress(struct managed_body *b, uint64_t bytes, uint32_t under_way, uint64_t now) {
+static void progress(struct managed_body *b, uint64_t bytes, uint64_t under_way, uint64_t now) {
     struct trace_body *slot = slot_of(b);
+    if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BODY_READABLE) return;
     slot_begin(&slot->progress_seq);
     slot->attempt_ns = now;
-    slot->attempts_now = under_way;
+    slot->attempts_now = (uint32_t)under_way;
     if (bytes) {
         SLOT_PUT(slot->bytes_read, slot->bytes_read + bytes); /* a cancel may end the body now */
         slot->reads++;
@@ -367,28 +380,34 @@ static void progress(struct managed_body *b, uint64_t bytes, uint32_t under_way,
 
 void managed_read_end(const struct managed_read *read, uint64_t bytes,
                       enum managed_read_result result, uint64_t goid) {
-    struct managed_body *b = read->body ? managed_pin(&bodies, read->place, read->handle) : NULL;
-    if (!b) return;
-    if (b->id == read->body) {
-        const uint64_t now = clock_coarse();
-        const uint32_t under_way = __atomic_sub_fetch(&b->reads, 1, __ATOMIC_SEQ_CST);
-        const bool gone = managed_flags(&b->guard) & BODY_GONE;
-        if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) == BODY_READABLE)
-            progress(b, bytes, under_way, now);
-        if (result == MANAGED_READ_EOF)
-            end(b, MANAGED_DRAINED, goid, now);
-        else if (gone && under_way == 0)
-            end(b, MANAGED_DISCARDED, goid, now);
-        else if (result == MANAGED_READ_ERROR)
-            end(b, MANAGED_FAILED, goid, now);
+    if (!read->body) return;
+    struct managed_body *b = body_at(read->place);
+    const uint64_t now = clock_coarse();
+    if (result == MANAGED_READ_MORE) {
+        const uint64_t word = __atomic_sub_fetch(&b->guard.word, GUARD_ONE, __ATOMIC_SEQ_CST);
+        progress(b, bytes, GUARD_NUMBER(word), now);
+        if ((word & BODY_GONE) && GUARD_NUMBER(word) == 0) end(b, MANAGED_DISCARDED, goid, now);
+        body_leave(b);
+        return;
     }
-    body_leave(b);
+    managed_connection_expect(b->connection_place, b->site);
+    journal_expect();
+    const uint64_t word = managed_flags(&b->guard);
+    progress(b, bytes, GUARD_NUMBER(word) - 1, now);
+    end(b,
+        result == MANAGED_READ_EOF ? MANAGED_DRAINED
+        : word & BODY_GONE         ? MANAGED_DISCARDED
+                                   : MANAGED_FAILED,
+        goid, now);
+    managed_release_one(&bodies, read->place);
 }
 
-static void note_close(const struct managed_body *b, uint16_t drained, uint64_t goid) {
+static void note_close(const struct managed_body *b, bool drained, uint64_t goid) {
+    const uint64_t now = clock_coarse();
+    if (drained && journal_close(b->drained, now)) return;
     struct trace_event event = {
         .type = TRACE_EVENT_HANDLE_CLOSE, .object = b->id, .a = b->key, .arg = drained};
-    managed_note(&event, b->connection, clock_coarse(), goid);
+    managed_note(&event, b->connection, now, goid);
 }
 
 static void close_readable(struct managed_body *b, bool later, uint64_t goid) {
@@ -398,7 +417,7 @@ static void close_readable(struct managed_body *b, bool later, uint64_t goid) {
         return;
     }
     __atomic_fetch_or(&slot_of(b)->flags, TRACE_BODY_HANDLE_CLOSED, __ATOMIC_RELEASE);
-    note_close(b, 0, goid);
+    note_close(b, false, goid);
 }
 
 void managed_body_close(uint64_t handle, bool later, uint64_t goid) {
@@ -409,11 +428,12 @@ void managed_body_close(uint64_t handle, bool later, uint64_t goid) {
     struct managed_patience patience = {0};
     while (state == BODY_ENDING && managed_patient(&patience))
         state = __atomic_load_n(&b->state, __ATOMIC_SEQ_CST);
-    if (state == BODY_UNCLOSED && __atomic_compare_exchange_n(&b->state, &state, BODY_OVER, false,
-                                                              __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    /* Who hides it is the one that closes it. */
+    if (state == BODY_UNCLOSED && managed_map_hide(&bodies, place_of(b), handle)) {
         counter_add(&site_at(b->site)->drained_unclosed, (uint64_t)-1);
-        note_close(b, 1, goid);
-        forget(b);
+        note_close(b, true, goid);
+        managed_release_hidden(&bodies, place_of(b));
+        return;
     }
     body_leave(b);
 }

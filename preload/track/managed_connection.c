@@ -40,7 +40,7 @@ struct managed_connection *managed_connection_get(uint64_t transport) {
         c->key = transport;
         c->place = place;
         c->id = slot_id(TRACE_REGION_CONNECTION);
-        managed_guard_begin(&c->guard, 0);
+        managed_guard_begin(&c->guard);
         managed_map_publish(&managed_connections, place, transport);
         return c;
     } while (managed_patient(&patience));
@@ -54,6 +54,17 @@ void managed_connection_leave(struct managed_connection *c) {
 
 uint64_t managed_connection_id(const struct managed_connection *c) {
     return c->id;
+}
+
+void managed_connection_expect(uint32_t place, uint32_t site) {
+    struct managed_map *map = &managed_connections;
+    if (!trace || !map->keys) return;
+    const struct managed_connection *c = managed_map_at(map, place);
+    __builtin_prefetch(&map->keys[place]);
+    __builtin_prefetch(site_at(site), 1);
+    const uint8_t *slot = (const uint8_t *)connection_slot(c);
+    for (size_t i = 0; i < sizeof(struct trace_connection); i += SYS_LINE)
+        __builtin_prefetch(slot + i, 1);
 }
 
 /* ---- opening ---- */
@@ -182,10 +193,7 @@ void managed_connection_withdraw(struct managed_connection *c) {
 static void write_end(struct managed_connection *c) {
     struct trace_connection *slot = connection_slot(c);
     const uint64_t now = clock_coarse(), body = __atomic_load_n(&c->body, __ATOMIC_ACQUIRE);
-    if (body) {
-        managed_body_orphaned(body, c->id, now);
-        managed_body_collected(slot, now);
-    }
+    if (body && !managed_body_orphaned(body, c->id, now)) managed_body_collected(slot, now);
     counter_add(&site_at(slot->site)->connections_closed, 1);
     struct trace_event event = {
         .type = TRACE_EVENT_CONNECTION_CLOSE, .a = (uint64_t)slot->fd, .b = slot->site};

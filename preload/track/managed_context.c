@@ -64,7 +64,7 @@ static void make(uint32_t place, const struct managed_life *life) {
     c->key = life->context;
     c->done = life->done;
     c->count = 1;
-    managed_guard_begin(&c->guard, 0);
+    managed_guard_begin(&c->guard);
     managed_map_publish(&contexts, place, life->context);
     managed_release(&contexts, place);
 }

@@ -35,6 +35,12 @@ static void first_exchange(struct managed_connection *c, uint32_t host,
     managed_note(&event, c->id, now, request->goid);
 }
 
+void managed_request_expect(const struct managed_exchange *before) {
+    if (!before->site) return;
+    managed_connection_expect(before->place, before->site);
+    journal_expect();
+}
+
 void managed_request(struct managed_connection *c, const struct managed_request *request,
                      struct managed_exchange *e) {
     e->connection = 0;
@@ -42,7 +48,8 @@ void managed_request(struct managed_connection *c, const struct managed_request 
     struct trace_connection *slot = connection_slot(c);
     const uint64_t now = clock_coarse();
     const uint32_t host = managed_host_of(c, request->authority);
-    const bool first = __atomic_exchange_n(&c->counted, 1, __ATOMIC_RELAXED) == 0;
+    const bool first = !__atomic_load_n(&c->counted, __ATOMIC_RELAXED) &&
+                       !__atomic_exchange_n(&c->counted, 1, __ATOMIC_RELAXED);
     if (first) first_exchange(c, host, request, now);
     /* The one before on this goroutine was mostly for the same. */
     if (!e->site || e->host != host || e->stack != request->stack || e->trace != trace)

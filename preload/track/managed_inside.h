@@ -43,10 +43,15 @@ static inline struct trace_connection *connection_slot(const struct managed_conn
 static inline bool connection_is_open(const struct managed_connection *c) {
     return __atomic_load_n(&c->state, __ATOMIC_ACQUIRE) == OPEN && trace != NULL;
 }
+/* Soon something is written about the connection there, and for that site (see slot_expect). */
+void managed_connection_expect(uint32_t place, uint32_t site);
 /* One more exchange is complete. */
 void managed_exchange_done(struct managed_connection *, uint64_t now);
-/* Its connection went away: an open body that nobody reads right now is discarded; who reads one decides with his result. */
-void managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now);
+/*
+ * Its connection went away: an open body that nobody reads right now is discarded; who reads one decides with his result. False:
+ * the handle is no longer that of a body of this connection.
+ */
+bool managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now);
 /* The same for one whose handle was collected, and its address used again: only the connection still knows it. */
 void managed_body_collected(const struct trace_connection *, uint64_t now);
 

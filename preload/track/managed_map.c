@@ -113,7 +113,7 @@ bool managed_map_hide(struct managed_map *map, uint32_t place, uint64_t key) {
 }
 
 void managed_map_free(struct managed_map *map, uint32_t place) {
-    __atomic_store_n(&keys_of(map)[place], 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&keys_of(map)[place], 0, __ATOMIC_RELEASE);
 }
 
 void managed_map_reset(struct managed_map *map) {
@@ -134,20 +134,49 @@ static uint64_t take_over(struct managed_guard *guard, uint64_t word) {
     }
 }
 
-void managed_release(struct managed_map *map, uint32_t place) {
+/* Nobody had it pinned a moment ago, and something is left to do. */
+static __attribute__((noinline)) void last_out(struct managed_map *map, uint32_t place,
+                                               uint64_t word) {
     struct managed_guard *guard = managed_map_at(map, place);
-    const uint64_t word = __atomic_sub_fetch(&guard->word, 1, __ATOMIC_SEQ_CST);
-    if (__builtin_expect((word & (GUARD_PINS | GUARD_BUSY)) || !(word & GUARD_TODO_ALL), 1)) return;
     uint64_t todo = take_over(guard, word);
     while (todo) {
         if (map->leave) map->leave(place, todo);
-        const uint64_t then = __atomic_and_fetch(&guard->word, ~GUARD_BUSY, __ATOMIC_SEQ_CST);
         if (todo & GUARD_FREE) { /* nobody finds it any more, so nothing is left in it */
+            __atomic_fetch_and(&guard->word, GUARD_PINS, __ATOMIC_SEQ_CST);
             managed_map_free(map, place);
             return;
         }
-        todo = take_over(guard, then);
+        todo = take_over(guard, __atomic_and_fetch(&guard->word, ~GUARD_BUSY, __ATOMIC_SEQ_CST));
     }
+}
+
+static inline void release(struct managed_map *map, uint32_t place, uint64_t held) {
+    struct managed_guard *guard = managed_map_at(map, place);
+    const uint64_t word = __atomic_sub_fetch(&guard->word, held, __ATOMIC_SEQ_CST);
+    if (__builtin_expect(!(word & (GUARD_PINS | GUARD_BUSY)) && (word & GUARD_TODO_ALL), 0))
+        last_out(map, place, word);
+}
+
+void managed_release(struct managed_map *map, uint32_t place) {
+    release(map, place, 1);
+}
+
+void managed_release_one(struct managed_map *map, uint32_t place) {
+    release(map, place, 1 + GUARD_ONE);
+}
+
+void managed_release_hidden(struct managed_map *map, uint32_t place) {
+    struct managed_guard *guard = managed_map_at(map, place);
+    uint64_t word = managed_flags(guard);
+    /* The usual case: nobody else is here, and nothing else is to do. */
+    if ((word & (GUARD_PINS | GUARD_BUSY | GUARD_TODO_ALL)) == 1 &&
+        __atomic_compare_exchange_n(&guard->word, &word, 0, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED)) {
+        managed_map_free(map, place);
+        return;
+    }
+    managed_mark(guard, GUARD_FREE);
+    release(map, place, 1);
 }
 
 void *managed_pin(struct managed_map *map, uint32_t place, uint64_t key) {
@@ -157,11 +186,4 @@ void *managed_pin(struct managed_map *map, uint32_t place, uint64_t key) {
         return guard;
     managed_release(map, place);
     return NULL;
-}
-
-void managed_guard_begin(struct managed_guard *guard, uint64_t bits) {
-    uint64_t word = __atomic_load_n(&guard->word, __ATOMIC_SEQ_CST);
-    while (!__atomic_compare_exchange_n(&guard->word, &word, ((word & GUARD_PINS) + 1) | bits,
-                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-    }
 }

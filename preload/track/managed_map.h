@@ -73,14 +73,16 @@ bool managed_patient(struct managed_patience *);
 
 struct managed_guard {
     uint64_t
-        word; /* pins in the low 32 bits; above: GUARD_BUSY, then what is left to do, the owner's bits */
+        word; /* pins in the low 32 bits; above: GUARD_BUSY, what is left to do, the owner's bits, a number of the owner's */
 };
 #define GUARD_PINS UINT64_C(0xffffffff)
 #define GUARD_BUSY (UINT64_C(1) << 32)
 #define GUARD_TODO(n) (UINT64_C(1) << (33 + (n))) /* n: 0..7 */
 #define GUARD_FREE GUARD_TODO(0) /* the place is given back, after everything else */
 #define GUARD_TODO_ALL (UINT64_C(0xff) << 33)
-#define GUARD_OWN(n) (UINT64_C(1) << (41 + (n))) /* n: 0..22, the owner's */
+#define GUARD_OWN(n) (UINT64_C(1) << (41 + (n))) /* n: 0..6, the owner's */
+#define GUARD_ONE (UINT64_C(1) << 48)            /* of the owner's number, 16 bits */
+#define GUARD_NUMBER(word) ((word) >> 48)
 
 /* Pins what has that key at the place; NULL: it is another's by now. */
 void *managed_pin(struct managed_map *, uint32_t place, uint64_t key);
@@ -90,14 +92,24 @@ static inline void *managed_pin_key(struct managed_map *map, uint64_t key) {
 }
 /* Takes the pin off, and does what is left to do if it was the last one. */
 void managed_release(struct managed_map *, uint32_t place);
+/* The same, and one off the owner's number in the same step. */
+void managed_release_one(struct managed_map *, uint32_t place);
+/* The same for what the caller has hidden: the last one out gives the place back. */
+void managed_release_hidden(struct managed_map *, uint32_t place);
 static inline uint64_t managed_flags(const struct managed_guard *guard) {
     return __atomic_load_n(&guard->word, __ATOMIC_SEQ_CST);
+}
+/* Whether the caller's pin is the only one: whoever comes from now on sees what the caller wrote before. */
+static inline bool managed_is_alone(const struct managed_guard *guard) {
+    return (managed_flags(guard) & (GUARD_PINS | GUARD_BUSY)) == 1;
 }
 /* Sets bits; those that were there before. */
 static inline uint64_t managed_mark(struct managed_guard *guard, uint64_t bits) {
     return __atomic_fetch_or(&guard->word, bits, __ATOMIC_SEQ_CST);
 }
-/* A fresh entry: no bits but the pins of latecomers. One pin is the caller's. */
-void managed_guard_begin(struct managed_guard *, uint64_t bits);
+/* Pins a fresh entry, which has no bits, before it is published: nobody else can yet, but late ones may come and go. */
+static inline void managed_guard_begin(struct managed_guard *guard) {
+    __atomic_fetch_add(&guard->word, 1, __ATOMIC_SEQ_CST);
+}
 
 #endif

@@ -82,7 +82,9 @@ static void write_end(const struct managed_worker *w) {
 void managed_worker_end(uint64_t number) {
     const uint32_t place = managed_map_find(&workers, number << 3);
     if (__builtin_expect(place == MANAGED_NONE, 1)) return;
-    const struct managed_worker *w = managed_map_at(&workers, place);
+    struct managed_worker *w = managed_map_at(&workers, place);
+    while (w->reads_count) /* a panic went through them */
+        managed_read_end(&w->reads[--w->reads_count].read, 0, MANAGED_READ_MORE, number);
     if (w->started) write_end(w);
     managed_map_free(&workers, place);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "record/intern.h"
 #include "record/trace.h"
@@ -191,6 +192,73 @@ START_TEST(a_read_under_way_decides) {
     managed_connection_close(TRANSPORT);
     managed_read_end(&read, 0, MANAGED_READ_ERROR, 7);
     check_bodies(1, 0, 1, 0, 0);
+    check_replay();
+}
+END_TEST
+
+/* Its slot is nobody else's before the read returns, and what it had given up by then does not count. */
+START_TEST(a_read_under_way_keeps_the_slot) {
+    connect_to(TRANSPORT);
+    get(TRANSPORT, HANDLE);
+    const struct managed_read read = managed_read_begin(HANDLE, 7);
+    managed_body_close(HANDLE, false, 8);
+    check_bodies(0, 0, 1, 0, 0);
+    get(TRANSPORT, HANDLE + 64);
+    ck_assert_uint_eq(trace->bodies[0].state, TRACE_BODY_FREE);
+    ck_assert_uint_eq(trace->bodies[1].state, TRACE_BODY_OPEN);
+    managed_read_end(&read, 4, MANAGED_READ_MORE, 7);
+    check_bodies(0, 0, 1, 0, 1);
+    ck_assert_uint_eq(trace->bodies[0].bytes_read, 0);
+    read_to(HANDLE + 64, MANAGED_READ_EOF);
+    managed_body_close(HANDLE + 64, false, 7);
+    get(TRANSPORT, HANDLE);
+    get(TRANSPORT, HANDLE + 64);
+    ck_assert_uint_eq(trace->header->regions[TRACE_REGION_BODY].used, 2); /* both were given back */
+    check_replay();
+}
+END_TEST
+
+/* A panic went through its Read: the goroutine's end is the read's end. */
+START_TEST(a_goroutine_ends_in_a_read) {
+    connect_to(TRANSPORT);
+    get(TRANSPORT, HANDLE);
+    struct managed_worker *w = managed_worker_get(7);
+    w->reads[w->reads_count++].read = managed_read_begin(HANDLE, 7);
+    managed_worker_end(7);
+    ck_assert_ptr_null(managed_worker_find(7));
+    ck_assert_uint_eq(trace->bodies[0].attempts_now, 0);
+    managed_connection_close(TRANSPORT);
+    check_bodies(0, 0, 1, 0, 0);
+    check_replay();
+}
+END_TEST
+
+static unsigned events(enum trace_event_type type, uint16_t flag) {
+    unsigned n = 0;
+    for (uint64_t i = 0; i < trace->header->regions[TRACE_REGION_JOURNAL].used; i++)
+        n += trace->journal[i].type == type && (trace->journal[i].flags & flag) == flag;
+    return n;
+}
+
+/* Closed right after its end: one record says both. Later, the close has its own. */
+START_TEST(closed_at_once_or_later) {
+    connect_to(TRANSPORT);
+    unsigned at_once = 0;
+    for (unsigned i = 0; i < 1000 && at_once == 0; i++) { /* the clock may step in between */
+        get(TRANSPORT, HANDLE);
+        read_to(HANDLE, MANAGED_READ_EOF);
+        managed_body_close(HANDLE, false, 7);
+        at_once = events(TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_CLOSED);
+    }
+    ck_assert_uint_eq(at_once, 1);
+    const unsigned closes = events(TRACE_EVENT_HANDLE_CLOSE, 0);
+    get(TRANSPORT, HANDLE);
+    read_to(HANDLE, MANAGED_READ_EOF);
+    usleep(50000); /* longer than the coarse clock's step */
+    managed_body_close(HANDLE, false, 7);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_CLOSED), 1);
+    ck_assert_uint_eq(events(TRACE_EVENT_HANDLE_CLOSE, 0), closes + 1);
+    ck_assert_uint_eq(sum().drained_unclosed, 0);
     check_replay();
 }
 END_TEST
@@ -387,7 +455,7 @@ static struct managed_map map = {
 START_TEST(the_last_one_out_does_what_is_left) {
     const uint32_t place = managed_map_claim(&map, 80);
     ck_assert_uint_eq(managed_map_find(&map, 80), MANAGED_NONE); /* not published */
-    managed_guard_begin(managed_map_at(&map, place), 0);
+    managed_guard_begin(managed_map_at(&map, place));
     managed_map_publish(&map, place, 80);
     ck_assert_uint_eq(managed_map_find(&map, 80), place);
     ck_assert_ptr_nonnull(managed_pin(&map, place, 80));
@@ -506,6 +574,9 @@ int main(void) {
     tcase_add_test(tests, closed_before_the_end);
     tcase_add_test(tests, given_up_with_its_connection);
     tcase_add_test(tests, a_read_under_way_decides);
+    tcase_add_test(tests, a_read_under_way_keeps_the_slot);
+    tcase_add_test(tests, a_goroutine_ends_in_a_read);
+    tcase_add_test(tests, closed_at_once_or_later);
     tcase_add_test(tests, failed_by_the_network);
     tcase_add_test(tests, closed_and_drained_later);
     tcase_add_test(tests, a_known_address_is_a_new_body);
