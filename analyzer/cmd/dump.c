@@ -75,6 +75,8 @@ static void dump_journal(struct trace_file *file) {
             dump_number("number", trace_event_number(&e));
             dump_number("status", trace_event_status(&e));
         }
+        if (e.flags & TRACE_EVENT_DRAINED) dump_number("drained", 1);
+        if (e.flags & TRACE_EVENT_CLOSED) dump_number("closed", 1);
         if (e.type == TRACE_EVENT_REQUEST) {
             dump_string(file, "method", (uint32_t)e.a);
             dump_string(file, "path", (uint32_t)e.b);

@@ -56,8 +56,9 @@ static void note_order(struct model_process *process, struct left_behind *left, 
     trace_journal_begin(&journal, process->file);
     while (trace_journal_next(&journal, &event)) {
         /* The end of a body is that of its response: runtimes' own clients are followed without the latter. */
-        const bool answered =
-            event.type == TRACE_EVENT_RESPONSE_END || event.type == TRACE_EVENT_BODY_DRAINED;
+        const bool answered = event.type == TRACE_EVENT_RESPONSE_END ||
+                              event.type == TRACE_EVENT_BODY_DRAINED ||
+                              (event.flags & TRACE_EVENT_DRAINED);
         if (event.type != TRACE_EVENT_CONNECTION_OPEN && !answered) continue;
         struct model_connection key = {.raw.id = event.connection};
         struct left_behind *found = bsearch(&(struct left_behind){.connection = &key}, left, count,

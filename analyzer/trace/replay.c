@@ -109,15 +109,27 @@ static void connection_event(struct replay *replay, const struct trace_event *ev
     }
 }
 
+static void body_drained(struct replay *replay, struct object *body,
+                         const struct trace_event *event) {
+    replay->drained++;
+    if (event->flags & TRACE_EVENT_CLOSED) body->handle_open = false;
+    replay->drained_unclosed += body->handle_open;
+    body->ended = true;
+}
+
 static void body_event(struct replay *replay, const struct trace_event *event) {
     struct object *body = object_find(replay, OBJECT_BODY, event->object);
     if (event->type == TRACE_EVENT_BODY_OPEN) {
         body = object_new(replay, OBJECT_BODY, event->object);
         if (body) body->handle_open = event->flags & TRACE_EVENT_HANDLE;
         struct object *connection = object_find(replay, OBJECT_CONNECTION, event->connection);
-        if (!body || !connection) return;
-        body->body = connection->body;
-        connection->body = event->object;
+        if (body && connection) {
+            body->body = connection->body;
+            connection->body = event->object;
+        }
+        if (!(event->flags & TRACE_EVENT_DRAINED)) return;
+        if (connection) connection->responses++;
+        if (body) body_drained(replay, body, event);
         return;
     }
     if (event->flags & TRACE_EVENT_EXCHANGE) {
@@ -126,12 +138,7 @@ static void body_event(struct replay *replay, const struct trace_event *event) {
     }
     if (!body) return;
     switch (event->type) {
-    case TRACE_EVENT_BODY_DRAINED:
-        replay->drained++;
-        if (event->flags & TRACE_EVENT_CLOSED) body->handle_open = false;
-        replay->drained_unclosed += body->handle_open;
-        body->ended = true;
-        break;
+    case TRACE_EVENT_BODY_DRAINED: body_drained(replay, body, event); break;
     case TRACE_EVENT_BODY_DISCARDED:
         replay->discarded++;
         body->ended = true;

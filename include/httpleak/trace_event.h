@@ -48,14 +48,17 @@ enum trace_event_type {
 #define TRACE_EVENT_HANDLE (1u << 0)   /* BODY_OPEN: with a handle; no HANDLE_OPEN comes */
 #define TRACE_EVENT_EXCHANGE (1u << 1) /* BODY_DRAINED, _DISCARDED, _FAILED: the exchange is complete; no RESPONSE_END comes */
 #define TRACE_EVENT_ANSWER (1u << 2)   /* BODY_OPEN: with what RESPONSE says; no RESPONSE comes. See trace_event_status and below */
-#define TRACE_EVENT_CLOSED (1u << 3)   /* BODY_DRAINED: its handle was closed next, at the same moment as the coarse clock has it; no
-                                          HANDLE_CLOSE comes. Set later: the check does not cover it */
+/* Set in a record that is there already, while the coarse clock stood still, by the same thread: */
+#define TRACE_EVENT_DRAINED (1u << 3)  /* BODY_OPEN: what was expected was read, and the exchange is complete, before the next record; no
+                                          BODY_DRAINED comes */
+#define TRACE_EVENT_CLOSED (1u << 4)   /* the same or BODY_DRAINED: then its handle was closed; no HANDLE_CLOSE comes */
+#define TRACE_EVENT_MARKS (TRACE_EVENT_DRAINED | TRACE_EVENT_CLOSED)
 
 struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p % (size / 64) */
     uint64_t seq;     /* p + 1, written last with release order; anything else: overwritten, being written, or torn */
     uint64_t time_ns;
     uint16_t type;
-    uint16_t flags;   /* TRACE_EVENT_HANDLE, _EXCHANGE, _ANSWER, _CLOSED */
+    uint16_t flags;   /* TRACE_EVENT_HANDLE, _EXCHANGE, _ANSWER and marks */
     uint32_t tid;
     uint64_t connection; /* id, 0: none */
     uint64_t object;
@@ -63,7 +66,7 @@ struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p %
     uint64_t b;
     uint32_t stack; /* id */
     uint16_t arg;
-    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 and without TRACE_EVENT_CLOSED */
+    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 and without marks */
 };
 
 /* BODY_OPEN with TRACE_EVENT_ANSWER: the status above the framing, the response's number above the site. */
@@ -86,7 +89,7 @@ static inline uint16_t trace_event_check(const struct trace_event *e) {
     /* Odd factors, one a word, so that the products do not wait for each other: every record has one. */
     uint64_t h = (e->seq + 1) * 0x9e3779b97f4a7c15u + e->time_ns * 0xff51afd7ed558ccdu + e->connection * 0xc4ceb9fe1a85ec53u +
                  e->object * 0xbf58476d1ce4e5b9u + e->a * 0x94d049bb133111ebu + e->b * 0xd6e8feb86659fd93u;
-    const uint64_t flags = e->flags & ~TRACE_EVENT_CLOSED;
+    const uint64_t flags = e->flags & ~TRACE_EVENT_MARKS;
     h += ((uint64_t)e->type | flags << 16 | (uint64_t)e->tid << 32) * 0xa0761d6478bd642fu;
     h += ((uint64_t)e->stack | (uint64_t)e->arg << 32) * 0xe7037ed1a0b428dbu;
     h ^= h >> 32;

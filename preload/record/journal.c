@@ -52,18 +52,20 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
     __atomic_store_n(&at->seq, seq, __ATOMIC_RELEASE);
 }
 
-/* Type, flags and thread in one word: whoever overwrites the record in between has others, or is a whole lap ahead. */
-bool journal_close(uint64_t seq, uint64_t now) {
+/* Type, flags and thread are one word: whoever overwrites the record in between has others, or is a whole lap ahead. */
+bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark) {
     struct trace_map *m = trace;
     if (!m || seq == 0) return false;
     const uint64_t limit = __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
+    const uint64_t newest =
+        __atomic_load_n(&m->header->regions[TRACE_REGION_JOURNAL].used, __ATOMIC_RELAXED);
     struct trace_event *at = &m->journal[ring_index(seq - 1, limit)];
-    uint64_t __attribute__((may_alias)) *what = (uint64_t *)(void *)&at->type;
-    uint64_t was = __atomic_load_n(what, __ATOMIC_ACQUIRE);
-    if ((uint16_t)was != TRACE_EVENT_BODY_DRAINED || at->time_ns != now ||
+    uint64_t __attribute__((may_alias)) *word = (uint64_t *)(void *)&at->type;
+    uint64_t was = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    if (was >> 32 != tid || at->time_ns != now || (mark == TRACE_EVENT_DRAINED && newest != seq) ||
         __atomic_load_n(&at->seq, __ATOMIC_ACQUIRE) != seq)
         return false;
-    return __atomic_compare_exchange_n(what, &was, was | (uint64_t)TRACE_EVENT_CLOSED << 16, false,
+    return __atomic_compare_exchange_n(word, &was, was | (uint64_t)mark << 16, false,
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 

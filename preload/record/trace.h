@@ -103,8 +103,8 @@ static inline void counter_add(uint64_t *counter, uint64_t n) {
 
 /* Journal: fills time, tid and sequence itself. e needs type and whatever belongs to it. Never blocks; about 40 ns. */
 void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
-/* TRACE_EVENT_CLOSED for the record with that seq; false: it is not there any more, or not of that moment. */
-bool journal_close(uint64_t seq, uint64_t now);
+/* TRACE_EVENT_DRAINED or _CLOSED for the record with that seq; false: it is not of that moment and thread, or gone. */
+bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark);
 /* Soon something is appended. */
 void journal_expect(void);
 

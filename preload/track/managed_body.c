@@ -22,7 +22,7 @@ struct managed_body {
     uint32_t connection_place;
     uint32_t slot, site;
     uint32_t state;
-    uint64_t drained; /* seq of what the journal has of its end */
+    uint64_t noted; /* seq of its newest record in the journal */
 } __attribute__((aligned(64)));
 
 static void leave(uint32_t place, uint64_t todo);
@@ -173,6 +173,7 @@ static void open_on(struct managed_connection *c, const struct managed_exchange 
                                 .stack = e->stack,
                                 .arg = (uint16_t)response->framing};
     managed_note(&event, c->id, now, e->goid);
+    b->noted = event.seq;
     SLOT_PUT(connection_slot(c)->last_status, response->status);
     if (!response->stream) {
         show(c, slot + 1, b->id);
@@ -235,11 +236,26 @@ static void exchange_over(const struct managed_body *b, uint64_t now) {
     managed_connection_leave(c);
 }
 
-/* Counts the end of a body and notes it; the record's seq. */
-static uint64_t count_end(const struct trace_body *slot, enum managed_outcome outcome,
-                          bool unclosed, uint64_t goid, uint64_t now) {
+/* In the journal; noted: seq of its newest record there. The same afterwards. */
+static uint64_t note_end(const struct trace_body *slot, enum managed_outcome outcome,
+                         uint64_t noted, uint64_t goid, uint64_t now) {
+    const uint64_t bytes = __atomic_load_n(&slot->bytes_read, __ATOMIC_RELAXED);
+    if (outcome == MANAGED_DRAINED && bytes == slot->expected &&
+        journal_mark(noted, now, (uint32_t)goid, TRACE_EVENT_DRAINED))
+        return noted;
     static const uint16_t types[] = {TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_BODY_DISCARDED,
                                      TRACE_EVENT_BODY_FAILED};
+    struct trace_event event = {.type = types[outcome],
+                                .flags = TRACE_EVENT_EXCHANGE,
+                                .object = slot->id,
+                                .a = bytes,
+                                .b = slot->max_stall_ns};
+    managed_note(&event, slot->connection_id, now, goid);
+    return event.seq;
+}
+
+static void count_end(const struct trace_body *slot, enum managed_outcome outcome, bool unclosed,
+                      uint64_t now) {
     struct trace_site *site = site_at(slot->site);
     counter_add(outcome == MANAGED_DRAINED     ? &site->bodies_drained
                 : outcome == MANAGED_DISCARDED ? &site->bodies_discarded
@@ -247,13 +263,6 @@ static uint64_t count_end(const struct trace_body *slot, enum managed_outcome ou
                 1);
     if (unclosed) counter_add(&site->drained_unclosed, 1);
     if (unclosed || outcome == MANAGED_DISCARDED) remember(site, slot, now);
-    struct trace_event event = {.type = types[outcome],
-                                .flags = TRACE_EVENT_EXCHANGE,
-                                .object = slot->id,
-                                .a = __atomic_load_n(&slot->bytes_read, __ATOMIC_RELAXED),
-                                .b = slot->max_stall_ns};
-    managed_note(&event, slot->connection_id, now, goid);
-    return event.seq;
 }
 
 /* Pinned. The first one that says how it ended is right. */
@@ -264,7 +273,8 @@ static void end(struct managed_body *b, enum managed_outcome outcome, uint64_t g
         return;
     managed_context_part(b->slot, MANAGED_NONE, NULL);
     const bool unclosed = outcome == MANAGED_DRAINED && !(managed_flags(&b->guard) & BODY_CLOSED);
-    b->drained = count_end(slot_of(b), outcome, unclosed, goid, now);
+    count_end(slot_of(b), outcome, unclosed, now);
+    b->noted = note_end(slot_of(b), outcome, b->noted, goid, now);
     exchange_over(b, now);
     end_slot(slot_of(b));
     /* Since it is no longer readable whoever comes leaves its slot alone. */
@@ -314,7 +324,8 @@ void managed_body_collected(const struct trace_connection *connection, uint64_t 
         __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != TRACE_BODY_OPEN ||
         !(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED))
         return;
-    count_end(slot, MANAGED_DISCARDED, false, 0, now);
+    count_end(slot, MANAGED_DISCARDED, false, now);
+    note_end(slot, MANAGED_DISCARDED, 0, 0, now);
     give_collected((uint32_t)index);
 }
 
@@ -325,7 +336,8 @@ static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid
         !managed_context_part(index, context, &place))
         return;
     const uint64_t now = clock_coarse();
-    count_end(slot, MANAGED_DISCARDED, false, goid, now);
+    count_end(slot, MANAGED_DISCARDED, false, now);
+    note_end(slot, MANAGED_DISCARDED, 0, goid, now);
     const struct managed_connection *at = managed_map_at(&managed_connections, place);
     struct managed_connection *c = managed_pin(&managed_connections, place, at->key);
     if (c && c->id == slot->connection_id && connection_is_open(c)) managed_exchange_done(c, now);
@@ -390,8 +402,6 @@ void managed_read_end(const struct managed_read *read, uint64_t bytes,
         body_leave(b);
         return;
     }
-    managed_connection_expect(b->connection_place, b->site);
-    journal_expect();
     const uint64_t word = managed_flags(&b->guard);
     progress(b, bytes, GUARD_NUMBER(word) - 1, now);
     end(b,
@@ -404,7 +414,7 @@ void managed_read_end(const struct managed_read *read, uint64_t bytes,
 
 static void note_close(const struct managed_body *b, bool drained, uint64_t goid) {
     const uint64_t now = clock_coarse();
-    if (drained && journal_close(b->drained, now)) return;
+    if (drained && journal_mark(b->noted, now, (uint32_t)goid, TRACE_EVENT_CLOSED)) return;
     struct trace_event event = {
         .type = TRACE_EVENT_HANDLE_CLOSE, .object = b->id, .a = b->key, .arg = drained};
     managed_note(&event, b->connection, now, goid);

@@ -62,9 +62,10 @@ void managed_connection_expect(uint32_t place, uint32_t site) {
     const struct managed_connection *c = managed_map_at(map, place);
     __builtin_prefetch(&map->keys[place]);
     __builtin_prefetch(site_at(site), 1);
-    const uint8_t *slot = (const uint8_t *)connection_slot(c);
-    for (size_t i = 0; i < sizeof(struct trace_connection); i += SYS_LINE)
-        __builtin_prefetch(slot + i, 1);
+    const struct trace_connection *slot = connection_slot(c);
+    __builtin_prefetch(&slot->read_seq, 1);
+    __builtin_prefetch(&slot->write_seq, 1);
+    __builtin_prefetch(&slot->exchange_seq, 1);
 }
 
 /* ---- opening ---- */

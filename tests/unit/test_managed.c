@@ -240,25 +240,62 @@ static unsigned events(enum trace_event_type type, uint16_t flag) {
     return n;
 }
 
-/* Closed right after its end: one record says both. Later, the close has its own. */
-START_TEST(closed_at_once_or_later) {
+static void pause_longer_than_the_clock_steps(void) {
+    usleep(50000);
+}
+
+/* Read and closed at once: one record says all of it. */
+START_TEST(ended_at_once) {
     connect_to(TRANSPORT);
-    unsigned at_once = 0;
-    for (unsigned i = 0; i < 1000 && at_once == 0; i++) { /* the clock may step in between */
+    const uint16_t marks = TRACE_EVENT_MARKS;
+    for (unsigned i = 0; i < 1000 && events(TRACE_EVENT_BODY_OPEN, marks) == 0;
+         i++) { /* the clock may step in between */
         get(TRANSPORT, HANDLE);
         read_to(HANDLE, MANAGED_READ_EOF);
         managed_body_close(HANDLE, false, 7);
-        at_once = events(TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_CLOSED);
     }
-    ck_assert_uint_eq(at_once, 1);
-    const unsigned closes = events(TRACE_EVENT_HANDLE_CLOSE, 0);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_OPEN, marks), 1);
+    check_replay();
+}
+END_TEST
+
+/* What comes later has a record of its own. */
+START_TEST(ended_later) {
+    connect_to(TRANSPORT);
     get(TRANSPORT, HANDLE);
+    pause_longer_than_the_clock_steps();
     read_to(HANDLE, MANAGED_READ_EOF);
-    usleep(50000); /* longer than the coarse clock's step */
+    pause_longer_than_the_clock_steps();
+    check_replay();
     managed_body_close(HANDLE, false, 7);
-    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_CLOSED), 1);
-    ck_assert_uint_eq(events(TRACE_EVENT_HANDLE_CLOSE, 0), closes + 1);
-    ck_assert_uint_eq(sum().drained_unclosed, 0);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_OPEN, TRACE_EVENT_DRAINED), 0);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, 0), 1);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, TRACE_EVENT_CLOSED), 0);
+    ck_assert_uint_eq(events(TRACE_EVENT_HANDLE_CLOSE, 0), 1);
+    check_replay();
+}
+END_TEST
+
+/* And so has what somebody else does, what comes behind another record, and what is not all that was expected. */
+START_TEST(ended_otherwise) {
+    connect_to(TRANSPORT);
+    get(TRANSPORT, HANDLE);
+    const struct managed_read read = managed_read_begin(HANDLE, 9);
+    managed_read_end(&read, 10, MANAGED_READ_EOF, 9);
+    managed_body_close(HANDLE, false, 7);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, 0), 1);
+    ck_assert_uint_eq(events(TRACE_EVENT_HANDLE_CLOSE, 0), 1);
+    get(TRANSPORT, HANDLE);
+    connect_to(TRANSPORT + 64);
+    read_to(HANDLE, MANAGED_READ_EOF);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, 0), 2);
+    managed_body_close(HANDLE, false, 7);
+    get(TRANSPORT, HANDLE);
+    read_to(HANDLE, MANAGED_READ_MORE);
+    read_to(HANDLE, MANAGED_READ_EOF); /* twice ten of ten */
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_DRAINED, 0), 3);
+    ck_assert_uint_eq(events(TRACE_EVENT_BODY_OPEN, TRACE_EVENT_DRAINED), 0);
+    check_bodies(3, 1, 0, 0, 0);
     check_replay();
 }
 END_TEST
@@ -576,7 +613,9 @@ int main(void) {
     tcase_add_test(tests, a_read_under_way_decides);
     tcase_add_test(tests, a_read_under_way_keeps_the_slot);
     tcase_add_test(tests, a_goroutine_ends_in_a_read);
-    tcase_add_test(tests, closed_at_once_or_later);
+    tcase_add_test(tests, ended_at_once);
+    tcase_add_test(tests, ended_later);
+    tcase_add_test(tests, ended_otherwise);
     tcase_add_test(tests, failed_by_the_network);
     tcase_add_test(tests, closed_and_drained_later);
     tcase_add_test(tests, a_known_address_is_a_new_body);
