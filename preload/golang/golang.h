@@ -84,6 +84,13 @@ static inline uint64_t golang_itab_type(uint64_t itab) {
 }
 /* Whether the interface holds a pointer to that struct type; false for type 0. */
 bool golang_itab_points_to(uint64_t itab, uint64_t struct_type);
+/* The same, quicker for the one that it was last: itabs are few, and stay where they are. */
+static inline bool golang_itab_is(uint64_t itab, uint64_t struct_type, uint64_t *last) {
+    if (itab && __atomic_load_n(last, __ATOMIC_RELAXED) == itab) return true;
+    if (!golang_itab_points_to(itab, struct_type)) return false;
+    __atomic_store_n(last, itab, __ATOMIC_RELAXED);
+    return true;
+}
 /* "*http.gzipReader": not terminated, in the program's memory; NULL when it cannot be told. */
 const char *golang_type_name(uint64_t type, size_t *length);
 /*

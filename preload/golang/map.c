@@ -144,23 +144,25 @@ bool probe_field(uint64_t header, const char *name, struct managed_text *value) 
 
 /* ---- what fields mean ---- */
 
-static bool begins(struct managed_text text, const char *word) {
-    size_t n = 0;
-    for (; word[n]; n++) {
-        if (n == text.size) return false;
+/* Whether it begins with the word, which is in lower case. Its last letter is compared first: mostly that is enough. */
+static bool begins(struct managed_text text, struct managed_text word) {
+    if (text.size < word.size) return false;
+    for (size_t n = word.size; n-- > 0;) {
         const char c = text.bytes[n];
-        if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word[n]) return false;
+        if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word.bytes[n]) return false;
     }
     return true;
 }
 
 enum managed_media probe_media(uint64_t header) {
-    static const char events[] = "text/event-stream";
+    static const char events[] = "text/event-stream", grpc[] = "application/grpc";
     const size_t length = sizeof events - 1;
     struct managed_text type;
     if (!probe_field(header, "Content-Type", &type)) return MANAGED_MEDIA_PLAIN;
-    if (begins(type, events) && (type.size == length || type.bytes[length] == ';' ||
-                                 type.bytes[length] == ' ' || type.bytes[length] == '\t'))
+    if (begins(type, (struct managed_text){events, length}) &&
+        (type.size == length || type.bytes[length] == ';' || type.bytes[length] == ' ' ||
+         type.bytes[length] == '\t'))
         return MANAGED_MEDIA_EVENTS;
-    return begins(type, "application/grpc") ? MANAGED_MEDIA_GRPC : MANAGED_MEDIA_PLAIN;
+    return begins(type, (struct managed_text){grpc, sizeof grpc - 1}) ? MANAGED_MEDIA_GRPC
+                                                                      : MANAGED_MEDIA_PLAIN;
 }

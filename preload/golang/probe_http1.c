@@ -21,8 +21,7 @@ void probe_queue_for_dial(const struct golang_registers *r) {
     if (place == MANAGED_NONE) place = managed_map_claim(&wanted, r->bx);
     if (place == MANAGED_NONE) { /* full of what was never dialled for */
         if (!wanted.keys) return;
-        place = managed_map_bucket(&wanted, r->bx) * MANAGED_WAYS +
-                (uint32_t)(r->bx >> 6) % MANAGED_WAYS;
+        place = managed_map_far(&wanted, r->bx) + (uint32_t)(r->bx >> 6) % MANAGED_WAYS;
     }
     struct asked *asked = managed_map_at(&wanted, place);
     asked->stack = golang_stack(r);
@@ -191,11 +190,13 @@ void probe_round_trip(const struct golang_registers *r) {
 
 /* The bodyEOFSignal behind what the caller gets, or 0. */
 static uint64_t signal_of(uint64_t response) {
+    static uint64_t last;
     uint64_t itab = golang_word(response, golang_offset.resp_body),
              data = golang_word(response, golang_offset.resp_body + 8);
+    if (golang_itab_is(itab, golang_type.body_eof_signal, &last)) return data;
     if (golang_itab_points_to(itab, golang_type.gzip_reader))
         return golang_word(data, golang_offset.gzip_body);
-    return golang_itab_points_to(itab, golang_type.body_eof_signal) ? data : 0;
+    return 0;
 }
 
 static void answer_flags(struct managed_exchange *e, uint64_t response, uint32_t status,

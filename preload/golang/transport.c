@@ -9,15 +9,16 @@
  * net.Conn that it wraps, as its first field.
  */
 struct probe_transport probe_transport_of(uint64_t itab, uint64_t data) {
+    static uint64_t last_tcp, last_tls;
     struct probe_transport t = {.key = data, .fd = -1};
     for (int layer = 0; layer < LAYERS_MOST && itab && data; layer++) {
-        if (golang_itab_points_to(itab, golang_type.tls_conn)) {
+        const bool tcp = golang_itab_is(itab, golang_type.tcp_conn, &last_tcp);
+        if (!tcp && golang_itab_is(itab, golang_type.tls_conn, &last_tls)) {
             itab = golang_word(data, golang_offset.tls_conn);
             data = golang_word(data, golang_offset.tls_conn + 8);
             continue;
         }
-        if (!golang_itab_points_to(itab, golang_type.tcp_conn) &&
-            !golang_itab_points_to(itab, golang_type.unix_conn)) {
+        if (!tcp && !golang_itab_points_to(itab, golang_type.unix_conn)) {
             uint64_t inner[2];
             if (!golang_embedded(itab, data, inner)) break;
             itab = inner[0];

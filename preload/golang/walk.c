@@ -26,14 +26,14 @@ static uint32_t walk(const struct golang_registers *r, void *pcs[TRACE_STACK_DEP
     low = r->sp;
     while (pc && n < most) {
         pcs[n++] = (void *)pc;
-        h = (h ^ pc) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
+        h = (h << 23 | h >> 41) +
+            pc * 0xff51afd7ed558ccdu; /* products do not wait for each other */
         if (frame <= low || frame >= high - 8 || frame % 8) break;
         pc = *(const uint64_t *)(frame + 8);
         low = frame;
         frame = *(const uint64_t *)frame;
     }
-    *hash = h;
+    *hash = (h + n) * 0xc4ceb9fe1a85ec53u;
     return n;
 }
 

@@ -13,12 +13,6 @@ static inline size_t words_length(const char *s) {
     return n;
 }
 
-static inline bool words_equal(const char *a, const char *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (a[i] != b[i]) return false;
-    return true;
-}
-
 /* A little endian number at an address of any alignment. */
 typedef uint32_t words_any32 __attribute__((aligned(1), may_alias));
 typedef uint64_t words_any64 __attribute__((aligned(1), may_alias));
@@ -27,6 +21,14 @@ static inline uint32_t words_32(const void *p) {
 }
 static inline uint64_t words_64(const void *p) {
     return *(const words_any64 *)p;
+}
+
+static inline bool words_equal(const char *a, const char *b, size_t n) {
+    for (; n >= 8; n -= 8, a += 8, b += 8)
+        if (words_64(a) != words_64(b)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (a[i] != b[i]) return false;
+    return true;
 }
 
 /* words_refuse("one text", "another"...): into golang_program.blind_reason, cut to fit; false. */

@@ -66,7 +66,7 @@ static void forget(struct managed_body *b) {
 
 /* Of the drained ones in a full bucket the oldest gives way: it stays unclosed. */
 static bool make_room(uint64_t key) {
-    const uint32_t first = managed_map_bucket(&bodies, key) * MANAGED_WAYS;
+    const uint32_t first = managed_map_far(&bodies, key);
     struct managed_body *oldest = NULL;
     for (uint32_t i = first; i < first + MANAGED_WAYS; i++) {
         struct managed_body *b = body_at(i);

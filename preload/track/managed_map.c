@@ -20,15 +20,6 @@ static uint64_t *keys_of(const struct managed_map *map) {
     return __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
 }
 
-/* The two places' beginnings, in the order in which a key takes them: near, far. */
-static uint32_t near_of(uint64_t key) {
-    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % MANAGED_NEAR * MANAGED_WAYS;
-}
-
-static uint32_t far_of(const struct managed_map *map, uint64_t key) {
-    return managed_map_bucket(map, key) * MANAGED_WAYS;
-}
-
 /* Set before the first claim there, so whoever knows a key of the far part finds it set. */
 static bool is_far(const struct managed_map *map) {
     return __builtin_expect(__atomic_load_n(&map->far, __ATOMIC_SEQ_CST) != 0, 0);
@@ -40,12 +31,12 @@ static inline uint32_t find_from(const uint64_t *keys, uint32_t first, uint64_t 
     return MANAGED_NONE;
 }
 
-uint32_t managed_map_find(const struct managed_map *map, uint64_t key) {
+uint32_t managed_map_search(const struct managed_map *map, uint64_t key) {
     const uint64_t *keys = keys_of(map);
     if (__builtin_expect(!keys, 0)) return MANAGED_NONE;
-    const uint32_t place = find_from(keys, near_of(key), key);
+    const uint32_t place = find_from(keys, managed_map_near(key), key);
     if (place != MANAGED_NONE || !is_far(map)) return place;
-    return find_from(keys, far_of(map, key), key);
+    return find_from(keys, managed_map_far(map, key), key);
 }
 
 static uint32_t claim_from(uint64_t *keys, uint32_t first, uint64_t key) {
@@ -62,10 +53,10 @@ static uint32_t claim_from(uint64_t *keys, uint32_t first, uint64_t key) {
 uint32_t managed_map_claim(struct managed_map *map, uint64_t key) {
     if (!managed_map_make(map)) return MANAGED_NONE;
     uint64_t *keys = keys_of(map);
-    const uint32_t place = claim_from(keys, near_of(key), key);
+    const uint32_t place = claim_from(keys, managed_map_near(key), key);
     if (place != MANAGED_NONE) return place;
     if (!is_far(map)) __atomic_store_n(&map->far, 1, __ATOMIC_SEQ_CST);
-    return claim_from(keys, far_of(map, key), key);
+    return claim_from(keys, managed_map_far(map, key), key);
 }
 
 void managed_map_publish(struct managed_map *map, uint32_t place, uint64_t key) {
@@ -97,8 +88,8 @@ uint32_t managed_map_claim_once(struct managed_map *map, uint64_t key, bool *fou
         if (*found) return place;
         if ((place = managed_map_claim(map, key)) == MANAGED_NONE) return MANAGED_NONE;
         const uint64_t *keys = keys_of(map);
-        if (!is_claimed_from(keys, near_of(key), place, key) &&
-            !(is_far(map) && is_claimed_from(keys, far_of(map, key), place, key)))
+        if (!is_claimed_from(keys, managed_map_near(key), place, key) &&
+            !(is_far(map) && is_claimed_from(keys, managed_map_far(map, key), place, key)))
             return place;
         managed_map_free(map, place);
         for (uint32_t i = 0; i < (place & 7) * 8; i++)

@@ -37,8 +37,24 @@ bool managed_map_make(struct managed_map *);
 static inline void *managed_map_at(const struct managed_map *map, uint32_t place) {
     return __atomic_load_n(&map->entries, __ATOMIC_RELAXED) + (size_t)place * map->entry_size;
 }
+/* The two places' beginnings, in the order in which a key takes them: near, far. The first of the MANAGED_WAYS places that it can have. */
+static inline uint32_t managed_map_near(uint64_t key) {
+    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % MANAGED_NEAR * MANAGED_WAYS;
+}
+static inline uint32_t managed_map_far(const struct managed_map *map, uint64_t key) {
+    /* Neighbours lie side by side, as the program's allocator has them: what is in use is in few pages and cache lines. */
+    const uint64_t at = key >> map->shift;
+    return (MANAGED_NEAR + ((uint32_t)(at + (at >> 14) * 2657) & (map->buckets - 1))) *
+           MANAGED_WAYS;
+}
 /* Place of a key; MANAGED_NONE. */
-uint32_t managed_map_find(const struct managed_map *, uint64_t key);
+uint32_t managed_map_search(const struct managed_map *, uint64_t key);
+static inline uint32_t managed_map_find(const struct managed_map *map, uint64_t key) {
+    const uint64_t *keys = __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
+    const uint32_t first = managed_map_near(key);
+    if (keys && __atomic_load_n(&keys[first], __ATOMIC_ACQUIRE) == key) return first;
+    return managed_map_search(map, key);
+}
 /* A place for a key that is not there; the entry is the caller's until he publishes it. MANAGED_NONE: the bucket is full. */
 uint32_t managed_map_claim(struct managed_map *, uint64_t key);
 void managed_map_publish(struct managed_map *, uint32_t place, uint64_t key);
@@ -51,12 +67,6 @@ uint32_t managed_map_claim_once(struct managed_map *, uint64_t key, bool *found)
 bool managed_map_hide(struct managed_map *, uint32_t place, uint64_t key);
 /* The place is free for other keys. For entries without pins; others leave GUARD_FREE to do. */
 void managed_map_free(struct managed_map *, uint32_t place);
-/* The first of the MANAGED_WAYS places that a key can have in the far part is this times MANAGED_WAYS. */
-static inline uint32_t managed_map_bucket(const struct managed_map *map, uint64_t key) {
-    /* Neighbours lie side by side, as the program's allocator has them: what is in use is in few pages and cache lines. */
-    const uint64_t at = key >> map->shift;
-    return MANAGED_NEAR + ((uint32_t)(at + (at >> 14) * 2657) & (map->buckets - 1));
-}
 /* Forgets all: a fork child. */
 void managed_map_reset(struct managed_map *);
 

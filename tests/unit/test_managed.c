@@ -597,7 +597,7 @@ START_TEST(one_of_many_claims_a_key_near_or_far) {
     ck_assert_uint_lt(place, MANAGED_NEAR * MANAGED_WAYS);
     for (uint64_t key = first + KEYS * 8; key < first + 2 * KEYS * 8; key += 8)
         managed_map_claim(&map, key);
-    managed_map_free(&map, managed_map_bucket(&map, near_key) * MANAGED_WAYS);
+    managed_map_free(&map, managed_map_far(&map, near_key));
     ck_assert_uint_eq(managed_map_claim_once(&map, near_key, &found), MANAGED_NONE);
 }
 END_TEST
