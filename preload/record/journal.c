@@ -35,6 +35,7 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
         if (trace_region_populate(m, TRACE_REGION_JOURNAL, (index + 1) * sizeof *e)) break;
         if (!trace_region_shrink_journal(m, limit)) {
             trace_lose(TRACE_LOST_EVENTS);
+            e->seq = 0;
             return;
         }
     }

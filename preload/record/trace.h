@@ -101,7 +101,10 @@ static inline void counter_add(uint64_t *counter, uint64_t n) {
     __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-/* Journal: fills time, tid and sequence itself. e needs type and whatever belongs to it. Never blocks; about 40 ns. */
+/*
+ * Journal: fills time, tid and sequence itself (0: there was no room). e needs type and whatever belongs to it. Never blocks; about
+ * 40 ns.
+ */
 void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
 /* TRACE_EVENT_DRAINED or _CLOSED for the record with that seq; false: it is not of that moment and thread, or gone. */
 bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark);

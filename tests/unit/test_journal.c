@@ -54,12 +54,12 @@ START_TEST(a_record_is_whole) {
     ck_assert_uint_eq(e->tid, 42);
     ck_assert_uint_eq(e->flags, 0);
     ck_assert(valid(e));
-    /* A changed bit shows, but for one in 65536. */
+    /* A changed bit shows, but for one in 65536 and the marks. */
     unsigned unseen = 0;
     for (unsigned bit = 0; bit < sizeof *e * 8; bit++) {
         struct trace_event torn = *e;
         ((uint8_t *)&torn)[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        unseen += valid(&torn);
+        unseen += valid(&torn) && (torn.flags & TRACE_EVENT_MARKS) == 0;
     }
     ck_assert_uint_le(unseen, 1);
 }
@@ -147,6 +147,43 @@ START_TEST(blocks_come_on_demand) {
     ck_assert_uint_le(ring()->populated, 30000 * sizeof(struct trace_event) + (256u << 10));
     for (uint64_t p = 29000; p < 30000; p++)
         ck_assert(valid(&trace->journal[p]) && is(&trace->journal[p], p));
+}
+END_TEST
+
+/* A mark is set where the record is there still, of that moment and thread; that a body was drained, while it is the newest. */
+START_TEST(marks) {
+    trace_place_open("max_trace=64k");
+    struct trace_event e = {.type = TRACE_EVENT_BODY_OPEN};
+    journal_append(&e, 1000, 42);
+    const uint64_t seq = e.seq;
+    const struct trace_event *at = &trace->journal[seq - 1];
+    ck_assert(!journal_mark(seq, 1001, 42, TRACE_EVENT_DRAINED));
+    ck_assert(!journal_mark(seq, 1000, 43, TRACE_EVENT_DRAINED));
+    ck_assert(!journal_mark(seq + 1, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert(!journal_mark(0, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert_uint_eq(at->flags, 0);
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert_uint_eq(at->flags, TRACE_EVENT_DRAINED);
+    append(1, 1000);
+    ck_assert(!journal_mark(seq, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_CLOSED));
+    ck_assert_uint_eq(at->flags, TRACE_EVENT_DRAINED | TRACE_EVENT_CLOSED);
+    ck_assert(valid(at));
+    for (uint64_t p = 0; p < trace->journal_limit; p++)
+        append(p, 1000);
+    ck_assert(!journal_mark(seq, 1000, 42, TRACE_EVENT_CLOSED));
+}
+END_TEST
+
+/* What found no room has no number that another record could have. */
+START_TEST(lost_records_have_no_number) {
+    trace_place_open("");
+    trace_file_advice = 999;
+    ring()->populated = 0;
+    struct trace_event e = {.type = TRACE_EVENT_BODY_OPEN};
+    journal_append(&e, 1000, 42);
+    ck_assert_uint_eq(trace->header->lost[TRACE_LOST_EVENTS], 1);
+    ck_assert_uint_eq(e.seq, 0);
 }
 END_TEST
 
@@ -252,6 +289,8 @@ int main(void) {
     tcase_add_test(tests, nothing_without_a_trace);
     tcase_add_test(tests, around_the_ring);
     tcase_add_test(tests, a_late_writer_is_told_by_the_checksum);
+    tcase_add_test(tests, marks);
+    tcase_add_test(tests, lost_records_have_no_number);
     tcase_add_test(tests, blocks_come_on_demand);
     tcase_add_test(tests, a_full_disk_makes_a_smaller_ring);
     tcase_add_test(tests, threads_lose_nothing);
