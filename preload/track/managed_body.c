@@ -195,7 +195,6 @@ void managed_body_open(struct managed_exchange *e, uint64_t handle,
     e->connection = 0;
     slot_expect(TRACE_REGION_BODY);
     managed_connection_expect(e->place, e->site);
-    journal_expect();
     struct managed_connection *c = managed_pin(&managed_connections, e->place, e->transport);
     if (!c) return;
     if (c->id == id && connection_is_open(c)) open_on(c, e, handle, response);
@@ -310,8 +309,11 @@ bool managed_body_orphaned(uint64_t handle, uint64_t connection, uint64_t now) {
 }
 
 /* Nobody can be looking at it: no handle leads there. */
-static void give_collected(uint32_t index) {
-    end_slot(&trace->bodies[index]);
+static void end_collected(uint32_t index, uint64_t goid, uint64_t now) {
+    struct trace_body *slot = &trace->bodies[index];
+    count_end(slot, MANAGED_DISCARDED, false, now);
+    note_end(slot, MANAGED_DISCARDED, 0, goid, now);
+    end_slot(slot);
     slot_give(TRACE_REGION_BODY, index);
 }
 
@@ -324,9 +326,7 @@ void managed_body_collected(const struct trace_connection *connection, uint64_t 
         __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != TRACE_BODY_OPEN ||
         !(__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & TRACE_BODY_COLLECTED))
         return;
-    count_end(slot, MANAGED_DISCARDED, false, now);
-    note_end(slot, MANAGED_DISCARDED, 0, 0, now);
-    give_collected((uint32_t)index);
+    end_collected((uint32_t)index, 0, now);
 }
 
 static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid) {
@@ -336,13 +336,11 @@ static void collected_of_context(uint32_t index, uint32_t context, uint64_t goid
         !managed_context_part(index, context, &place))
         return;
     const uint64_t now = clock_coarse();
-    count_end(slot, MANAGED_DISCARDED, false, now);
-    note_end(slot, MANAGED_DISCARDED, 0, goid, now);
     const struct managed_connection *at = managed_map_at(&managed_connections, place);
     struct managed_connection *c = managed_pin(&managed_connections, place, at->key);
     if (c && c->id == slot->connection_id && connection_is_open(c)) managed_exchange_done(c, now);
+    end_collected(index, goid, now);
     if (c) managed_connection_leave(c);
-    give_collected(index);
 }
 
 void managed_body_cancelled(uint32_t index, uint32_t context, uint64_t goid) {
@@ -440,6 +438,7 @@ void managed_body_close(uint64_t handle, bool later, uint64_t goid) {
         state = __atomic_load_n(&b->state, __ATOMIC_SEQ_CST);
     /* Who hides it is the one that closes it. */
     if (state == BODY_UNCLOSED && managed_map_hide(&bodies, place_of(b), handle)) {
+        __atomic_store_n(&b->state, BODY_OVER, __ATOMIC_RELEASE); /* no room to be made here */
         counter_add(&site_at(b->site)->drained_unclosed, (uint64_t)-1);
         note_close(b, true, goid);
         managed_release_hidden(&bodies, place_of(b));

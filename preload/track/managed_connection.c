@@ -57,15 +57,16 @@ uint64_t managed_connection_id(const struct managed_connection *c) {
 }
 
 void managed_connection_expect(uint32_t place, uint32_t site) {
-    struct managed_map *map = &managed_connections;
-    if (!trace || !map->keys) return;
-    const struct managed_connection *c = managed_map_at(map, place);
-    __builtin_prefetch(&map->keys[place]);
+    const uint64_t *keys = managed_map_keys(&managed_connections);
+    if (!trace || !keys) return;
+    const struct managed_connection *c = managed_map_at(&managed_connections, place);
+    __builtin_prefetch(&keys[place]);
     __builtin_prefetch(site_at(site), 1);
     const struct trace_connection *slot = connection_slot(c);
     __builtin_prefetch(&slot->read_seq, 1);
     __builtin_prefetch(&slot->write_seq, 1);
     __builtin_prefetch(&slot->exchange_seq, 1);
+    journal_expect();
 }
 
 /* ---- opening ---- */

@@ -36,9 +36,7 @@ static void first_exchange(struct managed_connection *c, uint32_t host,
 }
 
 void managed_request_expect(const struct managed_exchange *before) {
-    if (!before->site) return;
-    managed_connection_expect(before->place, before->site);
-    journal_expect();
+    if (before->site) managed_connection_expect(before->place, before->site);
 }
 
 void managed_request(struct managed_connection *c, const struct managed_request *request,

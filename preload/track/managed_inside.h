@@ -43,7 +43,7 @@ static inline struct trace_connection *connection_slot(const struct managed_conn
 static inline bool connection_is_open(const struct managed_connection *c) {
     return __atomic_load_n(&c->state, __ATOMIC_ACQUIRE) == OPEN && trace != NULL;
 }
-/* Soon something is written about the connection there, and for that site (see slot_expect). */
+/* Soon something is written about the connection there, for that site, and into the journal (see slot_expect). */
 void managed_connection_expect(uint32_t place, uint32_t site);
 /* One more exchange is complete. */
 void managed_exchange_done(struct managed_connection *, uint64_t now);

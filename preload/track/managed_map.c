@@ -16,10 +16,6 @@ bool managed_map_make(struct managed_map *map) {
     return sys_memory_once(&map->keys, places * sizeof *map->keys) != NULL;
 }
 
-static uint64_t *keys_of(const struct managed_map *map) {
-    return __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
-}
-
 /* Set before the first claim there, so whoever knows a key of the far part finds it set. */
 static bool is_far(const struct managed_map *map) {
     return __builtin_expect(__atomic_load_n(&map->far, __ATOMIC_SEQ_CST) != 0, 0);
@@ -32,7 +28,7 @@ static inline uint32_t find_from(const uint64_t *keys, uint32_t first, uint64_t 
 }
 
 uint32_t managed_map_search(const struct managed_map *map, uint64_t key) {
-    const uint64_t *keys = keys_of(map);
+    const uint64_t *keys = managed_map_keys(map);
     if (__builtin_expect(!keys, 0)) return MANAGED_NONE;
     const uint32_t place = find_from(keys, managed_map_near(key), key);
     if (place != MANAGED_NONE || !is_far(map)) return place;
@@ -52,7 +48,7 @@ static uint32_t claim_from(uint64_t *keys, uint32_t first, uint64_t key) {
 
 uint32_t managed_map_claim(struct managed_map *map, uint64_t key) {
     if (!managed_map_make(map)) return MANAGED_NONE;
-    uint64_t *keys = keys_of(map);
+    uint64_t *keys = managed_map_keys(map);
     const uint32_t place = claim_from(keys, managed_map_near(key), key);
     if (place != MANAGED_NONE) return place;
     if (!is_far(map)) __atomic_store_n(&map->far, 1, __ATOMIC_SEQ_CST);
@@ -60,7 +56,7 @@ uint32_t managed_map_claim(struct managed_map *map, uint64_t key) {
 }
 
 void managed_map_publish(struct managed_map *map, uint32_t place, uint64_t key) {
-    __atomic_store_n(&keys_of(map)[place], key, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&managed_map_keys(map)[place], key, __ATOMIC_SEQ_CST);
 }
 
 bool managed_patient(struct managed_patience *p) {
@@ -87,7 +83,7 @@ uint32_t managed_map_claim_once(struct managed_map *map, uint64_t key, bool *fou
         *found = place != MANAGED_NONE;
         if (*found) return place;
         if ((place = managed_map_claim(map, key)) == MANAGED_NONE) return MANAGED_NONE;
-        const uint64_t *keys = keys_of(map);
+        const uint64_t *keys = managed_map_keys(map);
         if (!is_claimed_from(keys, managed_map_near(key), place, key) &&
             !(is_far(map) && is_claimed_from(keys, managed_map_far(map, key), place, key)))
             return place;
@@ -99,12 +95,12 @@ uint32_t managed_map_claim_once(struct managed_map *map, uint64_t key, bool *fou
 }
 
 bool managed_map_hide(struct managed_map *map, uint32_t place, uint64_t key) {
-    return __atomic_compare_exchange_n(&keys_of(map)[place], &key, HIDDEN, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&managed_map_keys(map)[place], &key, HIDDEN, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 void managed_map_free(struct managed_map *map, uint32_t place) {
-    __atomic_store_n(&keys_of(map)[place], 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&managed_map_keys(map)[place], 0, __ATOMIC_RELEASE);
 }
 
 void managed_map_reset(struct managed_map *map) {
@@ -173,7 +169,8 @@ void managed_release_hidden(struct managed_map *map, uint32_t place) {
 void *managed_pin(struct managed_map *map, uint32_t place, uint64_t key) {
     struct managed_guard *guard = managed_map_at(map, place);
     __atomic_fetch_add(&guard->word, 1, __ATOMIC_SEQ_CST);
-    if (__builtin_expect(__atomic_load_n(&keys_of(map)[place], __ATOMIC_SEQ_CST) == key, 1))
+    if (__builtin_expect(__atomic_load_n(&managed_map_keys(map)[place], __ATOMIC_SEQ_CST) == key,
+                         1))
         return guard;
     managed_release(map, place);
     return NULL;

@@ -47,10 +47,13 @@ static inline uint32_t managed_map_far(const struct managed_map *map, uint64_t k
     return (MANAGED_NEAR + ((uint32_t)(at + (at >> 14) * 2657) & (map->buckets - 1))) *
            MANAGED_WAYS;
 }
-/* Place of a key; MANAGED_NONE. */
+static inline uint64_t *managed_map_keys(const struct managed_map *map) {
+    return __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
+}
+/* Place of a key; MANAGED_NONE. Mostly it is the first one; search looks at all of them. */
 uint32_t managed_map_search(const struct managed_map *, uint64_t key);
 static inline uint32_t managed_map_find(const struct managed_map *map, uint64_t key) {
-    const uint64_t *keys = __atomic_load_n(&map->keys, __ATOMIC_ACQUIRE);
+    const uint64_t *keys = managed_map_keys(map);
     const uint32_t first = managed_map_near(key);
     if (keys && __atomic_load_n(&keys[first], __ATOMIC_ACQUIRE) == key) return first;
     return managed_map_search(map, key);
