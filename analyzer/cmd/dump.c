@@ -71,12 +71,14 @@ static void dump_journal(struct trace_file *file) {
         dump_number("stack", e.stack);
         dump_number("arg", e.type == TRACE_EVENT_BODY_OPEN ? trace_event_framing(&e) : e.arg);
         dump_number("flags", e.flags);
-        if (e.type == TRACE_EVENT_BODY_OPEN && e.flags & TRACE_EVENT_ANSWER) {
+        if (e.type == TRACE_EVENT_BODY_OPEN && trace_event_number(&e))
             dump_number("number", trace_event_number(&e));
+        if (e.type == TRACE_EVENT_BODY_OPEN && e.flags & TRACE_EVENT_ANSWER)
             dump_number("status", trace_event_status(&e));
-        }
+        if (e.again) dump_number("again", e.again);
         if (e.flags & TRACE_EVENT_DRAINED) dump_number("drained", 1);
         if (e.flags & TRACE_EVENT_CLOSED) dump_number("closed", 1);
+        if (e.flags & TRACE_EVENT_ASKED) dump_number("asked", 1);
         if (e.type == TRACE_EVENT_REQUEST) {
             dump_string(file, "method", (uint32_t)e.a);
             dump_string(file, "path", (uint32_t)e.b);

@@ -265,10 +265,10 @@ static void load_history(struct model_process *process) {
     while ((kept || journal.first_place) && trace_journal_next(&journal, &event)) {
         if (journal.first_place && !process->history_from_ns)
             process->history_from_ns = event.time_ns;
-        if (event.type == TRACE_EVENT_REQUEST || event.type == TRACE_EVENT_CONNECTION_OPEN)
+        if (trace_event_asks(&event) || event.type == TRACE_EVENT_CONNECTION_OPEN)
             asker_note(askers, kept, event.tid, event.time_ns);
         if (event.type == TRACE_EVENT_BODY_OPEN)
-            asker_note_body(askers, kept, event.tid, event.object);
+            asker_note_body(askers, kept, event.tid, event.object + event.again);
         if (event.type == TRACE_EVENT_END) {
             const bool go = process->header->go_state == TRACE_GO_FOLLOWED;
             process->ended_by = event.b;

@@ -73,7 +73,7 @@ static bool are_made_on_the_way(struct model_handle *const *line, size_t count) 
     size_t gaps = 0, next = 0;
     trace_journal_begin(&journal, process->file);
     while (next + 1 < count && trace_journal_next(&journal, &event)) {
-        if (event.type != TRACE_EVENT_REQUEST) continue;
+        if (!trace_event_asks(&event)) continue;
         while (next + 1 < count && line[next + 1]->raw.created_ns < event.time_ns)
             next++;
         if (next + 1 < count && line[next]->raw.created_ns < event.time_ns) gaps++, next++;

@@ -97,6 +97,14 @@ static void idle_bursts(struct model_process *process, struct idle_host *hosts, 
                 seen->host = process->hosts[event.a]->order + 1;
             break;
         case TRACE_EVENT_REQUEST: idle_count(hosts, count, seen, true, event.time_ns); break;
+        case TRACE_EVENT_BODY_OPEN:
+            if (trace_event_asks(&event)) {
+                idle_count(hosts, count, seen, false, event.time_ns);
+                idle_count(hosts, count, seen, true, event.time_ns);
+            }
+            if ((event.flags & (TRACE_EVENT_DRAINED | TRACE_EVENT_ASKED)) == TRACE_EVENT_DRAINED)
+                idle_count(hosts, count, seen, false, event.time_ns);
+            break;
         case TRACE_EVENT_RESPONSE_END:
         case TRACE_EVENT_CONNECTION_CLOSE:
         case TRACE_EVENT_CONNECTION_BLIND:

@@ -117,19 +117,33 @@ static void body_drained(struct replay *replay, struct object *body,
     body->ended = true;
 }
 
+/* All but the last one are drained and closed; the first request has a record of its own. */
+static void body_open(struct replay *replay, const struct trace_event *event) {
+    const uint64_t newest = event->object + event->again,
+                   asked = event->again + ((event->flags & TRACE_EVENT_ASKED) != 0);
+    struct object *body = object_new(replay, OBJECT_BODY, newest);
+    struct object *connection = object_find(replay, OBJECT_CONNECTION, event->connection);
+    replay->drained += event->again;
+    replay->exchanges += asked;
+    replay->reused += asked;
+    if (connection) {
+        connection->responses += event->again;
+        connection->requests += asked;
+    }
+    if (body) body->handle_open = event->flags & TRACE_EVENT_HANDLE;
+    if (body && connection) {
+        body->body = connection->body;
+        connection->body = newest;
+    }
+    if (!(event->flags & TRACE_EVENT_DRAINED)) return;
+    if (connection) connection->responses++;
+    if (body) body_drained(replay, body, event);
+}
+
 static void body_event(struct replay *replay, const struct trace_event *event) {
     struct object *body = object_find(replay, OBJECT_BODY, event->object);
     if (event->type == TRACE_EVENT_BODY_OPEN) {
-        body = object_new(replay, OBJECT_BODY, event->object);
-        if (body) body->handle_open = event->flags & TRACE_EVENT_HANDLE;
-        struct object *connection = object_find(replay, OBJECT_CONNECTION, event->connection);
-        if (body && connection) {
-            body->body = connection->body;
-            connection->body = event->object;
-        }
-        if (!(event->flags & TRACE_EVENT_DRAINED)) return;
-        if (connection) connection->responses++;
-        if (body) body_drained(replay, body, event);
+        body_open(replay, event);
         return;
     }
     if (event->flags & TRACE_EVENT_EXCHANGE) {

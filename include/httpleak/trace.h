@@ -26,7 +26,7 @@
 #include "httpleak/trace_table.h"
 
 #define TRACE_MAGIC "HTTPLEAK"      /* 8 bytes, no terminator */
-#define TRACE_VERSION 3u            /* a reader refuses any other version, and says which one it knows */
+#define TRACE_VERSION 4u            /* a reader refuses any other version, and says which one it knows */
 #define TRACE_BYTE_ORDER 0x01020304u
 #define TRACE_HEADER_SIZE 4096u
 #define TRACE_UNKNOWN UINT64_MAX    /* a size that nobody stated (chunked, until close) */

@@ -25,7 +25,7 @@ enum trace_event_type {
     TRACE_EVENT_REQUEST = 20,               /* object: number on the connection (1..), a: method string, b: path string, stack */
     TRACE_EVENT_RESPONSE = 21,              /* object: number on the connection, arg: status (interim ones too) */
     TRACE_EVENT_RESPONSE_END = 22,          /* object: number on the connection: message complete */
-    TRACE_EVENT_BODY_OPEN = 30,             /* object: body id, a: expected, b: site, stack: request stack, arg: framing */
+    TRACE_EVENT_BODY_OPEN = 30,             /* object: body id, a: expected, b: site, stack: request stack, arg: framing; see below */
     TRACE_EVENT_BODY_DRAINED = 31,          /* object: body id, a: bytes read, b: longest stall in ns */
     TRACE_EVENT_BODY_DISCARDED = 32,        /* likewise */
     TRACE_EVENT_BODY_FAILED = 33,           /* likewise */
@@ -47,17 +47,22 @@ enum trace_event_type {
 /* event.flags: several transitions in one record, where a client's hooks tell them at once */
 #define TRACE_EVENT_HANDLE (1u << 0)   /* BODY_OPEN: with a handle; no HANDLE_OPEN comes */
 #define TRACE_EVENT_EXCHANGE (1u << 1) /* BODY_DRAINED, _DISCARDED, _FAILED: the exchange is complete; no RESPONSE_END comes */
-#define TRACE_EVENT_ANSWER (1u << 2)   /* BODY_OPEN: with what RESPONSE says; no RESPONSE comes. See trace_event_status and below */
+#define TRACE_EVENT_ANSWER (1u << 2)   /* BODY_OPEN: with what RESPONSE says; no RESPONSE comes. See trace_event_status */
 /* Set in a record that is there already, while the coarse clock stood still, by the same thread: */
 #define TRACE_EVENT_DRAINED (1u << 3)  /* BODY_OPEN: what was expected was read, and the exchange is complete, before the next record; no
                                           BODY_DRAINED comes */
 #define TRACE_EVENT_CLOSED (1u << 4)   /* the same or BODY_DRAINED: then its handle was closed; no HANDLE_CLOSE comes */
-#define TRACE_EVENT_MARKS (TRACE_EVENT_DRAINED | TRACE_EVENT_CLOSED)
+#define TRACE_EVENT_ASKED (1u << 5)    /* BODY_OPEN: after all that the same request went out once more, as its next; no REQUEST comes */
+#define TRACE_EVENT_DONE (TRACE_EVENT_DRAINED | TRACE_EVENT_CLOSED)
+#define TRACE_EVENT_MARKS (TRACE_EVENT_DONE | TRACE_EVENT_ASKED)
+#define TRACE_EVENT_AGAIN_MOST 255u
 
 struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p % (size / 64) */
     uint64_t seq;     /* p + 1, written last with release order; anything else: overwritten, being written, or torn */
     uint64_t time_ns;
-    uint16_t type;
+    uint8_t type;
+    uint8_t again;    /* BODY_OPEN: the same exchange so many times more, within one step of the coarse clock, each with the next number and
+                         body id, begun when the one before was drained and closed; the marks are about the last of them */
     uint16_t flags;   /* TRACE_EVENT_HANDLE, _EXCHANGE, _ANSWER and marks */
     uint32_t tid;
     uint64_t connection; /* id, 0: none */
@@ -66,10 +71,10 @@ struct trace_event { /* 64 bytes; record for place p (0, 1, ...) is at index p %
     uint64_t b;
     uint32_t stack; /* id */
     uint16_t arg;
-    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0 and without marks */
+    uint16_t check; /* trace_event_check() over the record, seq included, this field as 0, without marks and again */
 };
 
-/* BODY_OPEN with TRACE_EVENT_ANSWER: the status above the framing, the response's number above the site. */
+/* BODY_OPEN: the exchange's number above the site (0: not told); with TRACE_EVENT_ANSWER the status above the framing. */
 #define TRACE_EVENT_FRAMING_BITS 4
 static inline uint16_t trace_event_framing(const struct trace_event *e) {
     return e->arg & ((1u << TRACE_EVENT_FRAMING_BITS) - 1);
@@ -81,7 +86,11 @@ static inline uint32_t trace_event_site(const struct trace_event *e) {
     return (uint32_t)e->b;
 }
 static inline uint32_t trace_event_number(const struct trace_event *e) {
-    return e->flags & TRACE_EVENT_ANSWER ? (uint32_t)(e->b >> 32) : 0;
+    return (uint32_t)(e->b >> 32);
+}
+/* Whether requests went out in it. */
+static inline int trace_event_asks(const struct trace_event *e) {
+    return e->type == TRACE_EVENT_REQUEST || (e->type == TRACE_EVENT_BODY_OPEN && (e->again || e->flags & TRACE_EVENT_ASKED));
 }
 
 /* Guards a record against a writer that slept through a whole lap of the ring. Pure. */

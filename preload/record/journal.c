@@ -53,21 +53,56 @@ void journal_append(struct trace_event *e, uint64_t now, uint32_t tid) {
     __atomic_store_n(&at->seq, seq, __ATOMIC_RELEASE);
 }
 
-/* Type, flags and thread are one word: whoever overwrites the record in between has others, or is a whole lap ahead. */
-bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark) {
+/* Type, again, flags and thread are one word: whoever overwrites the record in between has others, or is a whole lap ahead. */
+#define WORD_AGAIN (UINT64_C(1) << 8)
+#define WORD_FLAG(flag) ((uint64_t)(flag) << 16)
+
+static inline uint64_t __attribute__((may_alias)) * word_of(struct trace_event *at) {
+    return (uint64_t *)(void *)&at->type;
+}
+
+/* The record with that seq, if it is of that moment and thread, and its word; newest: and the newest one. */
+static struct trace_event *record_of(uint64_t seq, uint64_t now, uint32_t tid, bool newest,
+                                     uint64_t *word) {
     struct trace_map *m = trace;
-    if (!m || seq == 0) return false;
+    if (!m || seq == 0) return NULL;
     const uint64_t limit = __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
-    const uint64_t newest =
+    const uint64_t used =
         __atomic_load_n(&m->header->regions[TRACE_REGION_JOURNAL].used, __ATOMIC_RELAXED);
     struct trace_event *at = &m->journal[ring_index(seq - 1, limit)];
-    uint64_t __attribute__((may_alias)) *word = (uint64_t *)(void *)&at->type;
-    uint64_t was = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    if (was >> 32 != tid || at->time_ns != now || (mark == TRACE_EVENT_DRAINED && newest != seq) ||
+    *word = __atomic_load_n(word_of(at), __ATOMIC_ACQUIRE);
+    if (*word >> 32 != tid || at->time_ns != now || (newest && used != seq) ||
         __atomic_load_n(&at->seq, __ATOMIC_ACQUIRE) != seq)
+        return NULL;
+    return at;
+}
+
+static bool change(struct trace_event *at, uint64_t was, uint64_t to) {
+    return __atomic_compare_exchange_n(word_of(at), &was, to, false, __ATOMIC_RELEASE,
+                                       __ATOMIC_RELAXED);
+}
+
+bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark) {
+    uint64_t word;
+    struct trace_event *at = record_of(seq, now, tid, mark == TRACE_EVENT_DRAINED, &word);
+    return at && change(at, word, word | WORD_FLAG(mark));
+}
+
+bool journal_again(uint64_t seq, const struct trace_event *e, uint64_t now, uint32_t tid) {
+    uint64_t word;
+    struct trace_event *at = record_of(seq, now, tid, true, &word);
+    if (!at || at->connection != e->connection || at->stack != e->stack) return false;
+    const uint64_t marks = word & WORD_FLAG(TRACE_EVENT_MARKS), again = (uint8_t)(word >> 8);
+    if (e->type == TRACE_EVENT_REQUEST) {
+        if (marks != WORD_FLAG(TRACE_EVENT_DONE) || again == TRACE_EVENT_AGAIN_MOST ||
+            e->object != trace_event_number(at) + again + 1)
+            return false;
+        return change(at, word, word | WORD_FLAG(TRACE_EVENT_ASKED));
+    }
+    if (marks != WORD_FLAG(TRACE_EVENT_MARKS) || e->object != at->object + again + 1 ||
+        e->a != at->a || trace_event_site(e) != trace_event_site(at) || e->arg != at->arg)
         return false;
-    return __atomic_compare_exchange_n(word, &was, was | (uint64_t)mark << 16, false,
-                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    return change(at, word, (word & ~WORD_FLAG(TRACE_EVENT_MARKS)) + WORD_AGAIN);
 }
 
 void journal_expect(void) {
@@ -77,5 +112,6 @@ void journal_expect(void) {
         __atomic_load_n(&m->header->regions[TRACE_REGION_JOURNAL].used, __ATOMIC_RELAXED);
     const uint64_t limit = __atomic_load_n(&m->journal_limit, __ATOMIC_RELAXED);
     __builtin_prefetch(&m->journal[ring_index(place, limit)], 1);
+    if (place) __builtin_prefetch(&m->journal[ring_index(place - 1, limit)], 1);
     __builtin_prefetch(&m->header->last_moment_ns, 1);
 }

@@ -108,6 +108,12 @@ static inline void counter_add(uint64_t *counter, uint64_t n) {
 void journal_append(struct trace_event *e, uint64_t now, uint32_t tid);
 /* TRACE_EVENT_DRAINED or _CLOSED for the record with that seq; false: it is not of that moment and thread, or gone. */
 bool journal_mark(uint64_t seq, uint64_t now, uint32_t tid, uint16_t mark);
+/*
+ * Instead of a new record: the BODY_OPEN with that seq takes a request like its own, or that one's body, as the same exchange again.
+ * e: what would be appended else; method and path are the caller's to compare. False: it is not the newest, not of that moment and
+ * thread, not over yet, or something differs.
+ */
+bool journal_again(uint64_t seq, const struct trace_event *e, uint64_t now, uint32_t tid);
 /* Soon something is appended. */
 void journal_expect(void);
 

@@ -54,12 +54,12 @@ START_TEST(a_record_is_whole) {
     ck_assert_uint_eq(e->tid, 42);
     ck_assert_uint_eq(e->flags, 0);
     ck_assert(valid(e));
-    /* A changed bit shows, but for one in 65536 and the marks. */
+    /* A changed bit shows, but for one in 65536, the marks and again. */
     unsigned unseen = 0;
     for (unsigned bit = 0; bit < sizeof *e * 8; bit++) {
         struct trace_event torn = *e;
         ((uint8_t *)&torn)[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        unseen += valid(&torn) && (torn.flags & TRACE_EVENT_MARKS) == 0;
+        unseen += valid(&torn) && (torn.flags & TRACE_EVENT_MARKS) == 0 && torn.again == 0;
     }
     ck_assert_uint_le(unseen, 1);
 }
@@ -172,6 +172,98 @@ START_TEST(marks) {
     for (uint64_t p = 0; p < trace->journal_limit; p++)
         append(p, 1000);
     ck_assert(!journal_mark(seq, 1000, 42, TRACE_EVENT_CLOSED));
+}
+END_TEST
+
+static struct trace_event body_open(uint64_t id, uint64_t number) {
+    return (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
+                                .flags = TRACE_EVENT_HANDLE,
+                                .connection = 5,
+                                .object = id,
+                                .a = 100,
+                                .b = number << 32 | 3,
+                                .stack = 9,
+                                .arg = TRACE_FRAMING_LENGTH};
+}
+
+static struct trace_event request(uint64_t number) {
+    return (struct trace_event){
+        .type = TRACE_EVENT_REQUEST, .connection = 5, .object = number, .stack = 9, .arg = 1};
+}
+
+static bool again(uint64_t seq, struct trace_event e) {
+    return journal_again(seq, &e, 1000, 42);
+}
+
+static void end(uint64_t seq) {
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_CLOSED));
+}
+
+/* The same exchange once more is told in the same record, one step after the other. */
+START_TEST(the_same_again) {
+    trace_place_open("");
+    struct trace_event e = body_open(70, 7);
+    journal_append(&e, 1000, 42);
+    const uint64_t seq = e.seq;
+    const struct trace_event *at = &trace->journal[seq - 1];
+    ck_assert(!again(seq, request(8))); /* not over */
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_DRAINED));
+    ck_assert(!again(seq, request(8))); /* not closed */
+    ck_assert(journal_mark(seq, 1000, 42, TRACE_EVENT_CLOSED));
+    ck_assert(!again(seq, body_open(71, 8))); /* not asked */
+    for (unsigned i = 1; i <= TRACE_EVENT_AGAIN_MOST; i++) {
+        ck_assert(again(seq, request(7 + i)));
+        ck_assert(!again(seq, request(8 + i)));
+        ck_assert_uint_eq(at->again, i - 1);
+        ck_assert_uint_eq(at->flags, TRACE_EVENT_HANDLE | TRACE_EVENT_MARKS);
+        ck_assert(again(seq, body_open(70 + i, 7 + i)));
+        ck_assert_uint_eq(at->again, i);
+        ck_assert_uint_eq(at->flags, TRACE_EVENT_HANDLE);
+        end(seq);
+    }
+    ck_assert(!again(seq, request(8 + TRACE_EVENT_AGAIN_MOST)));
+    ck_assert_uint_eq(ring()->used, seq);
+    ck_assert(valid(at));
+}
+END_TEST
+
+/* What differs, comes later or from somebody else, or behind another record, has one of its own. */
+START_TEST(not_the_same_again) {
+    trace_place_open("");
+    struct trace_event e = body_open(70, 7);
+    journal_append(&e, 1000, 42);
+    const uint64_t seq = e.seq;
+    end(seq);
+    struct trace_event ask = request(8);
+    ck_assert(!journal_again(seq, &ask, 1001, 42));
+    ck_assert(!journal_again(seq, &ask, 1000, 43));
+    ck_assert(!again(0, ask));
+    ck_assert(!again(seq + 1, ask));
+    ck_assert(!again(seq, request(9)));
+    ask.connection = 6;
+    ck_assert(!again(seq, ask));
+    ask = request(8);
+    ask.stack = 10;
+    ck_assert(!again(seq, ask));
+    ck_assert(again(seq, request(8)));
+
+    ck_assert(!again(seq, body_open(72, 8)));
+    struct trace_event body = body_open(71, 8);
+    body.a = 101;
+    ck_assert(!again(seq, body));
+    body = body_open(71, 8);
+    body.b++;
+    ck_assert(!again(seq, body));
+    body = body_open(71, 8);
+    body.arg = TRACE_FRAMING_CHUNKED;
+    ck_assert(!again(seq, body));
+    const struct trace_event *at = &trace->journal[seq - 1];
+    ck_assert_uint_eq(at->flags, TRACE_EVENT_HANDLE | TRACE_EVENT_MARKS);
+    append(1, 1000);
+    ck_assert(!again(seq, body_open(71, 8)));
+    ck_assert_uint_eq(at->again, 0);
+    ck_assert(valid(at));
 }
 END_TEST
 
@@ -290,6 +382,8 @@ int main(void) {
     tcase_add_test(tests, around_the_ring);
     tcase_add_test(tests, a_late_writer_is_told_by_the_checksum);
     tcase_add_test(tests, marks);
+    tcase_add_test(tests, the_same_again);
+    tcase_add_test(tests, not_the_same_again);
     tcase_add_test(tests, lost_records_have_no_number);
     tcase_add_test(tests, blocks_come_on_demand);
     tcase_add_test(tests, a_full_disk_makes_a_smaller_ring);

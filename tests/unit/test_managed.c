@@ -83,14 +83,18 @@ static void connect_to(uint64_t transport) {
     managed_connection_leave(c);
 }
 
-static struct managed_exchange ask(uint64_t transport, uint64_t goid) {
+static void ask_with(struct managed_exchange *e, uint64_t transport, uint64_t goid) {
     const struct managed_request request = {
         .method = GET, .path = PATH, .authority = HOST, .goid = goid};
-    struct managed_exchange e = {0};
     struct managed_connection *c = managed_connection_find(transport);
-    if (!c) return e;
-    managed_request(c, &request, &e);
+    if (!c) return;
+    managed_request(c, &request, e);
     managed_connection_leave(c);
+}
+
+static struct managed_exchange ask(uint64_t transport, uint64_t goid) {
+    struct managed_exchange e = {0};
+    ask_with(&e, transport, goid);
     return e;
 }
 
@@ -247,7 +251,7 @@ static void pause_longer_than_the_clock_steps(void) {
 /* Read and closed at once: one record says all of it. */
 START_TEST(ended_at_once) {
     connect_to(TRANSPORT);
-    const uint16_t marks = TRACE_EVENT_MARKS;
+    const uint16_t marks = TRACE_EVENT_DONE;
     for (unsigned i = 0; i < 1000 && events(TRACE_EVENT_BODY_OPEN, marks) == 0;
          i++) { /* the clock may step in between */
         get(TRANSPORT, HANDLE);
@@ -255,6 +259,66 @@ START_TEST(ended_at_once) {
         managed_body_close(HANDLE, false, 7);
     }
     ck_assert_uint_eq(events(TRACE_EVENT_BODY_OPEN, marks), 1);
+    check_replay();
+}
+END_TEST
+
+static unsigned agains(void) {
+    unsigned n = 0;
+    for (uint64_t i = 0; i < trace->header->regions[TRACE_REGION_JOURNAL].used; i++)
+        n += trace->journal[i].again;
+    return n;
+}
+
+/* One goroutine's loop: its records are few, and tell the same as slots and counters at every moment. */
+START_TEST(the_same_again_and_again) {
+    connect_to(TRANSPORT);
+    struct managed_exchange e = {0};
+    const uint64_t before = trace->header->regions[TRACE_REGION_JOURNAL].used;
+    for (unsigned i = 0; i < 3000; i++) {
+        ask_with(&e, TRANSPORT, 7);
+        if (i % 500 == 101) check_replay();
+        answer(&e, HANDLE + i % 3 * 64);
+        if (i % 500 == 202) check_replay();
+        read_to(HANDLE + i % 3 * 64, MANAGED_READ_EOF);
+        if (i % 500 == 303) check_replay();
+        managed_body_close(HANDLE + i % 3 * 64, false, 7);
+        if (i % 500 == 404) check_replay();
+    }
+    const uint64_t after = trace->header->regions[TRACE_REGION_JOURNAL].used;
+    ck_assert_uint_gt(agains(), 1500);
+    ck_assert_uint_lt(after - before, 3000);
+    ck_assert_uint_eq(sum().exchanges, 3000);
+    ck_assert_uint_eq(sum().exchanges_reused, 2999);
+    check_bodies(3000, 0, 0, 0, 0);
+    check_replay();
+}
+END_TEST
+
+/* Another goroutine, an answer without a body, one that is given up, another's records in between: the rest is told as ever. */
+START_TEST(the_same_again_but_once) {
+    connect_to(TRANSPORT);
+    connect_to(TRANSPORT + 64);
+    struct managed_exchange mine = {0}, other = {0};
+    for (unsigned i = 0; i < 2000; i++) {
+        ask_with(&mine, TRANSPORT, 7);
+        if (i % 7 == 1) {
+            ask_with(&other, TRANSPORT + 64, 8);
+            managed_answered(&other, 204);
+        }
+        if (i % 5 == 1) {
+            managed_answered(&mine, 204);
+            continue;
+        }
+        answer(&mine, HANDLE);
+        if (i % 11 == 1) ask_with(&other, TRANSPORT + 64, 8);
+        if (i % 3 == 1) read_to(HANDLE, MANAGED_READ_EOF);
+        if (i % 11 == 1) managed_answered(&other, 204);
+        managed_body_close(HANDLE, false, i % 13 == 1 ? 9 : 7);
+    }
+    ck_assert_uint_gt(agains(), 0);
+    ck_assert_uint_eq(open_bodies(), 0);
+    ck_assert_uint_eq(sum().drained_unclosed, 0);
     check_replay();
 }
 END_TEST
@@ -614,6 +678,8 @@ int main(void) {
     tcase_add_test(tests, a_read_under_way_keeps_the_slot);
     tcase_add_test(tests, a_goroutine_ends_in_a_read);
     tcase_add_test(tests, ended_at_once);
+    tcase_add_test(tests, the_same_again_and_again);
+    tcase_add_test(tests, the_same_again_but_once);
     tcase_add_test(tests, ended_later);
     tcase_add_test(tests, ended_otherwise);
     tcase_add_test(tests, failed_by_the_network);

@@ -4,7 +4,7 @@
 /* ---- idle-bloat ---- */
 
 static void event_at(double seconds, enum trace_event_type type, uint64_t connection) {
-    builder_event(builder, (struct trace_event){.type = (uint16_t)type,
+    builder_event(builder, (struct trace_event){.type = (uint8_t)type,
                                                 .time_ns = builder_time(seconds),
                                                 .connection = connection});
 }
@@ -48,6 +48,43 @@ START_TEST(used_one_after_the_other) {
     judge();
     expect("idle-bloat", SEVERITY_WARNING, 5);
     ck_assert_ptr_nonnull(strstr(finding("idle-bloat")->message, "no more than 1 at once"));
+}
+END_TEST
+
+/* Or a mark on that of its beginning, which may tell the same exchange more than once. */
+START_TEST(used_one_after_the_other_in_one_record_each) {
+    for (int i = 0; i < 5; i++)
+        answered();
+    for (unsigned i = 0; i < 5; i++) {
+        event_at(20 + i, TRACE_EVENT_REQUEST, 101 + i);
+        builder_event(builder, (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
+                                                    .again = (uint8_t)i,
+                                                    .flags = TRACE_EVENT_DONE,
+                                                    .time_ns = builder_time(20 + i),
+                                                    .connection = 101 + i});
+    }
+    judge();
+    expect("idle-bloat", SEVERITY_WARNING, 5);
+    ck_assert_ptr_nonnull(strstr(finding("idle-bloat")->message, "no more than 1 at once"));
+}
+END_TEST
+
+/* The request came before the others were idle, the same again after that, and one of them is not over. */
+START_TEST(used_again_in_one_record) {
+    for (int i = 0; i < 5; i++)
+        answered();
+    for (unsigned i = 0; i < 2; i++) {
+        event_at(5, TRACE_EVENT_REQUEST, 101 + i);
+        builder_event(builder,
+                      (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
+                                           .again = (uint8_t)i,
+                                           .flags = i ? TRACE_EVENT_DONE : TRACE_EVENT_MARKS,
+                                           .time_ns = builder_time(20),
+                                           .connection = 101 + i});
+    }
+    judge();
+    expect("idle-bloat", SEVERITY_WARNING, 5);
+    ck_assert_ptr_nonnull(strstr(finding("idle-bloat")->message, "no more than 2 at once"));
 }
 END_TEST
 
@@ -243,6 +280,8 @@ int main(void) {
     const TTest *const tests[] = {
         more_idle_than_any_later_burst_used,
         used_one_after_the_other,
+        used_one_after_the_other_in_one_record_each,
+        used_again_in_one_record,
         idle_ones_that_a_burst_may_need,
         two_idle_ones_are_never_too_many,
         idle_for_less_than_a_minute,
