@@ -295,10 +295,10 @@ int model_add_trace(struct model *model, struct trace_file *file, const struct p
     process->header = trace_file_header(file);
     /* Slots and tables are read one after the other: if the process made a transition in between, once more. */
     for (int tries = 0; tries < 8; tries++) {
-        uint64_t before = process->header->regions[TRACE_REGION_JOURNAL].used;
+        const uint64_t before = trace_journal_moment(file);
         load_slots(process);
         if (process->header->end != TRACE_END_RUNNING || !trace_file_refresh(file)) break;
-        if (process->header->regions[TRACE_REGION_JOURNAL].used == before) break;
+        if (trace_journal_moment(file) == before) break;
     }
     load_hosts(model, process);
     load_modules(process);

@@ -16,6 +16,17 @@ void trace_journal_begin(struct trace_journal *journal, struct trace_file *file)
     journal->next = journal->first_place = used > places ? used - places : 0;
 }
 
+uint64_t trace_journal_moment(struct trace_file *file) {
+    const struct trace_region *region = &file->header.regions[TRACE_REGION_JOURNAL];
+    const uint64_t places = region->size / sizeof(struct trace_event);
+    struct trace_event newest = {0};
+    if (region->used && places)
+        trace_file_read(file,
+                        region->offset + (region->used - 1) % places * sizeof(struct trace_event),
+                        &newest, sizeof newest);
+    return region->used << 24 | (uint64_t)newest.again << 16 | newest.flags;
+}
+
 /* The next places at once, as far as the ring goes on without a break. */
 static bool journal_load(struct trace_journal *journal) {
     struct trace_file *file = journal->file;

@@ -91,7 +91,10 @@ void trace_journal_begin(struct trace_journal *journal, struct trace_file *file)
 /* The next valid record; false at the end. */
 bool trace_journal_next(struct trace_journal *journal, struct trace_event *out);
 
-/* "connection-open" and the like; "unknown" for a number that no version 1 recorder writes. Pure. */
+/* Another number after each transition: of records, and of what the newest one says. As of the last refresh. */
+uint64_t trace_journal_moment(struct trace_file *file);
+
+/* "connection-open" and the like; "unknown" for a number that no recorder of this version writes. Pure. */
 const char *trace_event_name(uint16_t type);
 
 #endif

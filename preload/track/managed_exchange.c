@@ -50,9 +50,9 @@ void managed_request(struct managed_connection *c, const struct managed_request 
                        !__atomic_exchange_n(&c->counted, 1, __ATOMIC_RELAXED);
     if (first) first_exchange(c, host, request, now);
     /* The one before on this goroutine was mostly for the same. */
-    bool again = e->site && e->host == host && e->stack == request->stack && e->trace == trace;
-    if (!again) e->site = intern_site(host, request->stack);
-    const uint32_t before[] = {e->method, e->path};
+    bool same = e->site && e->host == host && e->stack == request->stack && e->trace == trace;
+    if (!same) e->site = intern_site(host, request->stack);
+    const uint32_t method = e->method, path = e->path;
     e->trace = trace;
     e->transport = c->key;
     e->connection = c->id;
@@ -69,7 +69,7 @@ void managed_request(struct managed_connection *c, const struct managed_request 
                             request->path.size);
         __atomic_store_n(&c->path, e->path, __ATOMIC_RELEASE);
     }
-    again = again && e->method == before[0] && e->path == before[1];
+    same = same && e->method == method && e->path == path;
     const uint64_t number = __atomic_add_fetch(&slot->requests, 1, __ATOMIC_SEQ_CST);
     e->number = (uint32_t)number;
     slot_begin(&slot->write_seq);
@@ -99,7 +99,7 @@ void managed_request(struct managed_connection *c, const struct managed_request 
                                 .stack = e->stack,
                                 .arg = 1};
     event.connection = c->id;
-    e->again = again && journal_again(e->record, &event, now, (uint32_t)e->goid);
+    e->again = same && journal_again(e->record, &event, now, (uint32_t)e->goid);
     if (e->again) return;
     e->record = 0;
     managed_note(&event, c->id, now, e->goid);

@@ -305,6 +305,33 @@ START_TEST(the_journal_is_walked_in_order) {
 }
 END_TEST
 
+static uint64_t moment(void) {
+    struct trace_file *file = open_it();
+    const uint64_t moment = trace_journal_moment(file);
+    trace_file_close(file);
+    return moment;
+}
+
+START_TEST(each_transition_is_another_moment) {
+    uint64_t seen[5] = {moment()};
+    builder_event(builder, (struct trace_event){.type = TRACE_EVENT_BODY_OPEN});
+    struct trace_event *at = builder_region(builder, TRACE_REGION_JOURNAL);
+    at += builder->header->regions[TRACE_REGION_JOURNAL].used - 1;
+    seen[1] = moment();
+    at->flags |= TRACE_EVENT_DRAINED;
+    seen[2] = moment();
+    at->flags |= TRACE_EVENT_MARKS;
+    seen[3] = moment();
+    at->flags &= (uint16_t)~TRACE_EVENT_MARKS;
+    at->again++;
+    seen[4] = moment();
+    ck_assert_uint_eq(moment(), seen[4]);
+    for (int i = 0; i < 5; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_uint_ne(seen[i], seen[k]);
+}
+END_TEST
+
 /* Any byte may be wrong: the reader and everything behind it must survive, with or without an error. */
 START_TEST(survives_any_flipped_byte) {
     struct trace_journal journal;
@@ -459,6 +486,7 @@ int main(void) {
     tcase_add_test(tests, bad_ids_lengths_and_hashes_are_errors);
     tcase_add_test(tests, bad_states_and_build_ids_are_errors);
     tcase_add_test(tests, the_journal_is_walked_in_order);
+    tcase_add_test(tests, each_transition_is_another_moment);
     tcase_add_test(tests, survives_any_flipped_byte);
     tcase_add_test(tests, replay_equals_slots_and_counters);
     tcase_add_test(tests, replay_finds_each_difference);
