@@ -75,10 +75,8 @@ struct managed_exchange {
     uint32_t stack, host, site, method, path;
     uint32_t number; /* on its connection */
     bool upgrade;
-    bool again;         /* it was asked on that record */
-    uint64_t requested; /* seq of its own record in the journal */
     uint64_t
-        record; /* seq of the one before's body there, which may stand for this one too; 0: none */
+        requested; /* seq of the newest REQUEST in the journal: the same again may be told right behind it */
     uint64_t goid, time_ns;
     const void *trace; /* that the ids belong to */
 };

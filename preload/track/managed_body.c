@@ -141,8 +141,8 @@ static void show(struct managed_connection *c, uint32_t place, uint64_t id) {
     slot_end(&slot->exchange_seq);
 }
 
-/* In the journal: the next exchange like this one may be told in the same record, which has its request right before it. */
-static uint64_t note_open(const struct managed_body *b, struct managed_exchange *e,
+/* In the journal; seq of the record that tells it. */
+static uint64_t note_open(const struct managed_body *b, const struct managed_exchange *e,
                           const struct managed_response *response, uint64_t now) {
     struct trace_event event = {.type = TRACE_EVENT_BODY_OPEN,
                                 .flags = TRACE_EVENT_HANDLE,
@@ -152,13 +152,13 @@ static uint64_t note_open(const struct managed_body *b, struct managed_exchange 
                                 .b = (uint64_t)e->number << 32 | b->site,
                                 .stack = e->stack,
                                 .arg = (uint16_t)response->framing};
-    if (e->again && journal_again(e->record, &event, now, (uint32_t)e->goid)) return e->record;
-    managed_note(&event, b->connection, now, e->goid);
-    e->record = !e->again && e->requested && event.seq == e->requested + 1 ? event.seq : 0;
+    const uint64_t before = e->requested + 1;
+    if (journal_again(before, &event, now, (uint32_t)e->goid)) return before;
+    journal_append(&event, now, (uint32_t)e->goid);
     return event.seq;
 }
 
-static void open_on(struct managed_connection *c, struct managed_exchange *e, uint64_t handle,
+static void open_on(struct managed_connection *c, const struct managed_exchange *e, uint64_t handle,
                     const struct managed_response *response) {
     const uint32_t slot = slot_take(TRACE_REGION_BODY);
     if (slot == UINT32_MAX) return;

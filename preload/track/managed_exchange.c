@@ -93,16 +93,14 @@ void managed_request(struct managed_connection *c, const struct managed_request 
         slot_end(&slot->exchange_seq);
     }
     struct trace_event event = {.type = TRACE_EVENT_REQUEST,
+                                .connection = c->id,
                                 .object = number,
                                 .a = e->method,
                                 .b = e->path,
                                 .stack = e->stack,
                                 .arg = 1};
-    event.connection = c->id;
-    e->again = same && journal_again(e->record, &event, now, (uint32_t)e->goid);
-    if (e->again) return;
-    e->record = 0;
-    managed_note(&event, c->id, now, e->goid);
+    if (same && journal_again(e->requested + 1, &event, now, (uint32_t)e->goid)) return;
+    journal_append(&event, now, (uint32_t)e->goid);
     e->requested = event.seq;
 }
 

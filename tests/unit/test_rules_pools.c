@@ -51,17 +51,21 @@ START_TEST(used_one_after_the_other) {
 }
 END_TEST
 
+static void told_in_one(double seconds, uint64_t connection, uint8_t again, uint16_t marks) {
+    builder_event(builder, (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
+                                                .again = again,
+                                                .flags = marks,
+                                                .time_ns = builder_time(seconds),
+                                                .connection = connection});
+}
+
 /* Or a mark on that of its beginning, which may tell the same exchange more than once. */
 START_TEST(used_one_after_the_other_in_one_record_each) {
     for (int i = 0; i < 5; i++)
         answered();
     for (unsigned i = 0; i < 5; i++) {
         event_at(20 + i, TRACE_EVENT_REQUEST, 101 + i);
-        builder_event(builder, (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
-                                                    .again = (uint8_t)i,
-                                                    .flags = TRACE_EVENT_DONE,
-                                                    .time_ns = builder_time(20 + i),
-                                                    .connection = 101 + i});
+        told_in_one(20 + i, 101 + i, (uint8_t)i, TRACE_EVENT_DONE);
     }
     judge();
     expect("idle-bloat", SEVERITY_WARNING, 5);
@@ -75,12 +79,7 @@ START_TEST(used_again_in_one_record) {
         answered();
     for (unsigned i = 0; i < 2; i++) {
         event_at(5, TRACE_EVENT_REQUEST, 101 + i);
-        builder_event(builder,
-                      (struct trace_event){.type = TRACE_EVENT_BODY_OPEN,
-                                           .again = (uint8_t)i,
-                                           .flags = i ? TRACE_EVENT_DONE : TRACE_EVENT_MARKS,
-                                           .time_ns = builder_time(20),
-                                           .connection = 101 + i});
+        told_in_one(20, 101 + i, (uint8_t)i, i ? TRACE_EVENT_DONE : TRACE_EVENT_MARKS);
     }
     judge();
     expect("idle-bloat", SEVERITY_WARNING, 5);
